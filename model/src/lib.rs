@@ -1,0 +1,20 @@
+//! The rules of `audit_log` that need no server.
+//!
+//! Nothing here knows PostgreSQL: every module is plain data and functions over it, so that it is
+//! tested (and fuzzed) without a cluster. The extension's `store`, `capture` and `api` rooms build
+//! on it and never the other way round.
+
+pub mod context;
+pub mod cursor;
+pub mod error;
+pub mod event;
+pub mod event_id;
+pub mod import;
+pub mod import_entry;
+pub mod json_exact;
+pub mod list_request;
+pub mod nearest;
+pub mod watch_options;
+pub mod window;
+
+pub use error::{AuditError, Code};
