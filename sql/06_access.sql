@@ -1,0 +1,125 @@
+-- Who may read what.
+
+CREATE TABLE audit_log.read_binding (
+  role_oid oid NOT NULL,
+  role_name name NOT NULL,
+  system_identifier bigint NOT NULL,
+  organization_id text COLLATE "C" NOT NULL,
+  PRIMARY KEY (role_oid, organization_id)
+);
+COMMENT ON TABLE audit_log.read_binding IS 'Roles bound to single organizations by grant_read().';
+COMMENT ON COLUMN audit_log.read_binding.system_identifier IS 'The cluster the role''s oid is of; in another one oid and name must both agree.';
+
+CREATE FUNCTION audit_log.system_identifier() RETURNS bigint
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'system_identifier_wrapper';
+COMMENT ON FUNCTION audit_log.system_identifier() IS 'The cluster''s system identifier. Internal.';
+
+CREATE VIEW audit_log.live_binding AS
+SELECT b.role_oid, r.rolname AS role_name, b.organization_id
+FROM audit_log.read_binding b
+JOIN pg_catalog.pg_roles r ON r.oid = b.role_oid
+ AND (b.system_identifier = audit_log.system_identifier() OR r.rolname = b.role_name)
+-- An oid that came back for another role has not got the membership.
+WHERE pg_catalog.pg_has_role(b.role_oid, 'audit_log_bound', 'MEMBER');
+COMMENT ON VIEW audit_log.live_binding IS 'Bindings whose role still is the role they were given to. Internal.';
+
+CREATE FUNCTION audit_log.organizations_of(role name) RETURNS text[]
+  LANGUAGE sql STABLE SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(pg_catalog.array_agg(DISTINCT b.organization_id), '{}')
+  FROM audit_log.live_binding b
+  WHERE pg_catalog.pg_has_role(role, b.role_oid, 'USAGE')
+$$;
+COMMENT ON FUNCTION audit_log.organizations_of(name) IS 'The organizations a role is bound to by itself or by a role it inherits from. Internal.';
+
+CREATE FUNCTION audit_log.my_organizations() RETURNS text[]
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT audit_log.organizations_of(current_user)
+$$;
+COMMENT ON FUNCTION audit_log.my_organizations() IS 'The organizations the caller is bound to.';
+
+CREATE FUNCTION audit_log.require_reader() RETURNS boolean
+  LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF pg_catalog.pg_has_role(current_user, 'audit_log_reader', 'USAGE')
+     OR pg_catalog.cardinality(audit_log.organizations_of(current_user)) > 0 THEN
+    RETURN true;
+  END IF;
+  RAISE EXCEPTION 'role "%" may not read the audit log', current_user
+    USING ERRCODE = '42501', DETAIL = 'code: missing_endpoint_permission',
+          HINT = pg_catalog.format('GRANT audit_log_reader TO %1$I, or SELECT audit_log.grant_read(%1$L, ''<organization>'').', current_user);
+END
+$$;
+COMMENT ON FUNCTION audit_log.require_reader() IS 'True where the caller may read anything at all, else 42501. Internal.';
+
+CREATE FUNCTION audit_log.check_role(role name) RETURNS oid
+  LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found oid := (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = role);
+BEGIN
+  IF found IS NULL THEN
+    RAISE EXCEPTION 'role "%" does not exist', role
+      USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: role', HINT = 'Create the role first; quote its name as a string.';
+  END IF;
+  RETURN found;
+END
+$$;
+COMMENT ON FUNCTION audit_log.check_role(name) IS 'The oid of a role; 22023 where there is none. Internal.';
+
+CREATE FUNCTION audit_log.grant_read(role name, organization text) RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  bound oid := audit_log.check_role(role);
+BEGIN
+  PERFORM audit_log.check_organization(organization);
+  -- A role's oid can come back for another role once it was dropped.
+  DELETE FROM audit_log.read_binding b
+  WHERE b.role_oid = bound AND NOT EXISTS (SELECT FROM audit_log.live_binding l WHERE l.role_oid = b.role_oid AND l.organization_id = b.organization_id);
+  INSERT INTO audit_log.read_binding (role_oid, role_name, system_identifier, organization_id)
+  VALUES (bound, role, audit_log.system_identifier(), organization)
+  ON CONFLICT ON CONSTRAINT read_binding_pkey DO NOTHING;
+  IF FOUND THEN
+    EXECUTE pg_catalog.format('GRANT audit_log_bound TO %I', role);
+    PERFORM audit_log.record_configuration('read_access_changed', organization, role::text,
+      pg_catalog.jsonb_build_object('role', role, 'granted', true));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION audit_log.grant_read(name, text) IS 'Lets a role read one organization''s entries. Ends with the role. 22023 where there is no such role. Recorded as read_access_changed.';
+
+CREATE FUNCTION audit_log.revoke_read(role name, organization text) RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  bound oid := audit_log.check_role(role);
+BEGIN
+  DELETE FROM audit_log.read_binding b WHERE b.role_oid = bound AND b.organization_id = organization;
+  IF FOUND THEN
+    IF NOT EXISTS (SELECT FROM audit_log.live_binding b WHERE b.role_oid = bound) THEN
+      EXECUTE pg_catalog.format('REVOKE audit_log_bound FROM %I', role);
+    END IF;
+    PERFORM audit_log.record_configuration('read_access_changed', organization, role::text,
+      pg_catalog.jsonb_build_object('role', role, 'granted', false));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION audit_log.revoke_read(name, text) IS 'Takes back what grant_read() gave. Recorded as read_access_changed.';
+
+ALTER TABLE audit_log.event ENABLE ROW LEVEL SECURITY;
+CREATE POLICY reader ON audit_log.event FOR SELECT TO audit_log_reader USING (true);
+CREATE POLICY bound ON audit_log.event FOR SELECT TO audit_log_bound
+  USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));
+ALTER TABLE audit_log.event_target ENABLE ROW LEVEL SECURITY;
+CREATE POLICY reader ON audit_log.event_target FOR SELECT TO audit_log_reader USING (true);
+CREATE POLICY bound ON audit_log.event_target FOR SELECT TO audit_log_bound
+  USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));

@@ -1,0 +1,134 @@
+-- The triggers' functions, and the options their triggers carry.
+--
+-- A watched table has the row trigger "!audit_log" (the name sorts before the application's own)
+-- whose one argument is the options as JSON; so the options are dumped, restored and dropped with
+-- the table. "!audit_log_truncate" is on the table and on each partition. There is no other state.
+
+CREATE FUNCTION audit_log.capture() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_capture';
+COMMENT ON FUNCTION audit_log.capture() IS 'Row trigger that records what happened to a row; audit_log.watch() makes it.';
+
+CREATE FUNCTION audit_log.capture_truncate() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_capture_truncate';
+COMMENT ON FUNCTION audit_log.capture_truncate() IS 'Statement trigger that records TRUNCATE; audit_log.watch() makes it.';
+
+CREATE VIEW audit_log.watch_trigger AS
+SELECT t.tgrelid AS relid,
+       pg_catalog.convert_from(pg_catalog.substr(t.tgargs, 1, pg_catalog.length(t.tgargs) - 1),
+                               pg_catalog.getdatabaseencoding())::jsonb AS options
+FROM pg_catalog.pg_trigger t
+WHERE t.tgfoid = 'audit_log.capture()'::regprocedure AND t.tgparentid = 0 AND t.tgnargs = 1;
+COMMENT ON VIEW audit_log.watch_trigger IS 'Watched tables and the options in their triggers. Internal.';
+
+CREATE FUNCTION audit_log.column_names(refs jsonb) RETURNS name[]
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT pg_catalog.array_agg((r ->> 0)::name ORDER BY n)
+  FROM pg_catalog.jsonb_array_elements(refs) WITH ORDINALITY AS c(r, n)
+$$;
+COMMENT ON FUNCTION audit_log.column_names(jsonb) IS 'The names in an option''s list of columns; NULL where it is empty. Internal.';
+
+CREATE VIEW audit_log.watched AS
+SELECT w.relid::regclass AS relation,
+       w.options ->> 'target_type' AS target_type,
+       audit_log.column_names(w.options -> 'target_id') AS target_id,
+       (w.options -> 'target_name' ->> 0)::name AS target_name,
+       (w.options -> 'organization' ->> 0)::name AS organization,
+       (SELECT pg_catalog.jsonb_object_agg(p ->> 0, p -> 1 -> 0)
+        FROM pg_catalog.jsonb_array_elements(w.options -> 'parents') p) AS parents,
+       (SELECT pg_catalog.jsonb_agg(CASE WHEN r -> 'column' ->> 0 IS NULL THEN r - 'column'
+                                         ELSE pg_catalog.jsonb_set(r, '{column}', r -> 'column' -> 0) END ORDER BY n)
+        FROM pg_catalog.jsonb_array_elements(w.options -> 'rules') WITH ORDINALITY AS rules(r, n)) AS categories,
+       audit_log.column_names(w.options -> 'ignore') AS ignore,
+       audit_log.column_names(w.options -> 'redact') AS redact,
+       w.options ->> 'capture' AS capture
+FROM audit_log.watch_trigger w;
+COMMENT ON VIEW audit_log.watched IS 'Watched tables with their options, as given to watch().';
+COMMENT ON COLUMN audit_log.watched.relation IS 'The table; of a partitioned one the parent.';
+COMMENT ON COLUMN audit_log.watched.target_type IS 'Target type of its entries.';
+COMMENT ON COLUMN audit_log.watched.target_id IS 'Columns that identify a row.';
+COMMENT ON COLUMN audit_log.watched.target_name IS 'Column whose value labels the target.';
+COMMENT ON COLUMN audit_log.watched.organization IS 'Column that holds the organization.';
+COMMENT ON COLUMN audit_log.watched.parents IS '{"target type": "column"}: further targets.';
+COMMENT ON COLUMN audit_log.watched.categories IS 'Category rules; the first that matches wins.';
+COMMENT ON COLUMN audit_log.watched.ignore IS 'Columns that are not recorded.';
+COMMENT ON COLUMN audit_log.watched.redact IS 'Columns whose change is recorded without the value.';
+COMMENT ON COLUMN audit_log.watched.capture IS 'changes, full or keys.';
+
+CREATE FUNCTION audit_log.relation_label(relation regclass) RETURNS text
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.oid = relation
+$$;
+COMMENT ON FUNCTION audit_log.relation_label(regclass) IS 'A table''s name as entries carry it, schema.table. Internal.';
+
+-- The name's row in relation_name. A known name keeps its lineage; a new name of a known table
+-- (previous given) continues that one's.
+CREATE FUNCTION audit_log.relation_id(label text, previous integer) RETURNS integer
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  known audit_log.relation_name;
+  line integer;
+  new_id integer;
+BEGIN
+  SELECT r.* INTO known FROM audit_log.relation_name r WHERE r.id = previous;
+  IF known.name = label THEN
+    RETURN known.id;
+  ELSIF known.id IS NULL THEN
+    SELECT r.id INTO new_id FROM audit_log.relation_name r WHERE r.name = label ORDER BY r.id DESC LIMIT 1;
+    IF FOUND THEN
+      RETURN new_id;
+    END IF;
+  ELSE
+    line := known.lineage;
+  END IF;
+  new_id := pg_catalog.nextval('audit_log.relation_name_id_seq');
+  INSERT INTO audit_log.relation_name (id, lineage, name) VALUES (new_id, coalesce(line, new_id), label);
+  RETURN new_id;
+END
+$$;
+COMMENT ON FUNCTION audit_log.relation_id(text, integer) IS 'The id of a watched table''s name, made where it is new. Internal.';
+
+CREATE FUNCTION audit_log.write_row_trigger(relation regclass, options jsonb) RETURNS void
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  EXECUTE pg_catalog.format('DROP TRIGGER IF EXISTS "!audit_log" ON %s', relation);
+  EXECUTE pg_catalog.format('CREATE TRIGGER "!audit_log" AFTER INSERT OR UPDATE OR DELETE ON %s
+    FOR EACH ROW EXECUTE FUNCTION audit_log.capture(%L)', relation, options);
+  EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER "!audit_log"', relation);
+END
+$$;
+COMMENT ON FUNCTION audit_log.write_row_trigger(regclass, jsonb) IS 'Makes or replaces the row trigger of a watched table. Internal.';
+
+CREATE FUNCTION audit_log.write_truncate_triggers(relation regclass) RETURNS void
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  member record;
+  foreign_too boolean := pg_catalog.current_setting('server_version_num')::integer >= 160000;
+BEGIN
+  FOR member IN
+    SELECT c.oid::regclass AS relid
+    FROM (SELECT relation AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(relation) p) tree
+    JOIN pg_catalog.pg_class c ON c.oid = tree.relid
+    WHERE (c.relkind IN ('r', 'p') OR (foreign_too AND c.relkind = 'f'))
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t
+                      WHERE t.tgrelid = c.oid AND t.tgfoid = 'audit_log.capture_truncate()'::regprocedure)
+  LOOP
+    EXECUTE pg_catalog.format('CREATE TRIGGER "!audit_log_truncate" AFTER TRUNCATE ON %s
+      FOR EACH STATEMENT EXECUTE FUNCTION audit_log.capture_truncate()', member.relid);
+    EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER "!audit_log_truncate"', member.relid);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION audit_log.write_truncate_triggers(regclass) IS 'Makes the truncate triggers a watched table and its partitions lack. Internal.';

@@ -1,0 +1,113 @@
+-- Keeps what the triggers carry true under ALTER TABLE, ATTACH PARTITION, ALTER SCHEMA and restore.
+
+CREATE FUNCTION audit_log.follow_column(relation regclass, ref jsonb) RETURNS jsonb
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  -- By name; where the name is gone, by where the column stood when the trigger was written.
+  SELECT pg_catalog.jsonb_build_array(a.attname, a.attnum)
+  FROM pg_catalog.pg_attribute a
+  WHERE a.attrelid = relation AND NOT a.attisdropped AND a.attnum > 0
+    AND (a.attname = ref ->> 0 OR a.attnum = (ref ->> 1)::smallint)
+  ORDER BY a.attname = ref ->> 0 DESC
+  LIMIT 1
+$$;
+COMMENT ON FUNCTION audit_log.follow_column(regclass, jsonb) IS 'A column reference [name, number] as it is now; NULL where the column was dropped. Internal.';
+
+CREATE FUNCTION audit_log.follow_columns(relation regclass, refs jsonb) RETURNS jsonb
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(pg_catalog.jsonb_agg(f.ref ORDER BY f.n) FILTER (WHERE f.ref IS NOT NULL), '[]')
+  FROM (SELECT audit_log.follow_column(relation, r) AS ref, n
+        FROM pg_catalog.jsonb_array_elements(refs) WITH ORDINALITY AS c(r, n)) f
+$$;
+COMMENT ON FUNCTION audit_log.follow_columns(regclass, jsonb) IS 'A list of column references as they are now, without dropped ones. Internal.';
+
+CREATE FUNCTION audit_log.follow_options(relation regclass, options jsonb) RETURNS jsonb
+  LANGUAGE sql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT options || pg_catalog.jsonb_build_object(
+    'relation_id', audit_log.relation_id(audit_log.relation_label(relation), (options ->> 'relation_id')::integer),
+    'target_id', audit_log.follow_columns(relation, options -> 'target_id'),
+    'target_name', audit_log.follow_column(relation, options -> 'target_name'),
+    'organization', audit_log.follow_column(relation, options -> 'organization'),
+    'ignore', audit_log.follow_columns(relation, options -> 'ignore'),
+    'redact', audit_log.follow_columns(relation, options -> 'redact'),
+    'parents', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(f.p -> 0, f.ref) ORDER BY f.n), '[]')
+                FROM (SELECT p, n, audit_log.follow_column(relation, p -> 1) AS ref
+                      FROM pg_catalog.jsonb_array_elements(options -> 'parents') WITH ORDINALITY AS c(p, n)) f
+                WHERE f.ref IS NOT NULL),
+    'rules', (SELECT coalesce(pg_catalog.jsonb_agg(
+                       CASE WHEN f.ref IS NULL THEN f.r ELSE f.r || pg_catalog.jsonb_build_object('column', f.ref) END ORDER BY f.n), '[]')
+              FROM (SELECT r, n, audit_log.follow_column(relation, r -> 'column') AS ref
+                    FROM pg_catalog.jsonb_array_elements(options -> 'rules') WITH ORDINALITY AS c(r, n)) f
+              -- A rule about a dropped column goes with it; one about no column stays.
+              WHERE f.ref IS NOT NULL OR f.r -> 'column' ->> 0 IS NULL))
+$$;
+COMMENT ON FUNCTION audit_log.follow_options(regclass, jsonb) IS 'A watch''s options brought in line with the table as it is now. Internal.';
+
+CREATE FUNCTION audit_log.follow_relation(changed oid) RETURNS void
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  watch record;
+  now_is jsonb;
+BEGIN
+  FOR watch IN
+    SELECT w.relid::regclass AS relid, w.options
+    FROM audit_log.watch_trigger w
+    WHERE w.relid = changed
+       OR w.relid IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(changed) a)
+  LOOP
+    now_is := audit_log.follow_options(watch.relid, watch.options);
+    IF now_is <> watch.options THEN
+      PERFORM audit_log.write_row_trigger(watch.relid, now_is);
+    END IF;
+    PERFORM audit_log.write_truncate_triggers(watch.relid);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION audit_log.follow_relation(oid) IS 'Brings the triggers on a table, or on the watched parent of a partition, in line with it. Internal.';
+
+CREATE FUNCTION audit_log.follow_ddl() RETURNS event_trigger
+  LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  affected oid;
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgfoid = 'audit_log.capture()'::regprocedure) THEN
+    RETURN;
+  END IF;
+  FOR affected IN
+    SELECT c.objid FROM pg_catalog.pg_event_trigger_ddl_commands() c
+    WHERE c.classid = 'pg_catalog.pg_class'::regclass
+    UNION
+    SELECT t.tgrelid FROM pg_catalog.pg_event_trigger_ddl_commands() c
+    JOIN pg_catalog.pg_trigger t ON t.oid = c.objid
+    WHERE c.classid = 'pg_catalog.pg_trigger'::regclass AND t.tgfoid = 'audit_log.capture()'::regprocedure
+    UNION
+    SELECT w.relid FROM pg_catalog.pg_event_trigger_ddl_commands() c
+    JOIN pg_catalog.pg_class r ON r.relnamespace = c.objid
+    JOIN audit_log.watch_trigger w ON w.relid = r.oid
+    WHERE c.classid = 'pg_catalog.pg_namespace'::regclass
+  LOOP
+    BEGIN
+      PERFORM audit_log.follow_relation(affected);
+    EXCEPTION WHEN OTHERS THEN
+      -- DDL is the application's; capture itself still understands what was not followed here.
+      RAISE WARNING 'audit_log could not follow a change of %: %', affected::regclass, SQLERRM
+        USING HINT = 'Call audit_log.watch() for the table again.';
+    END;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION audit_log.follow_ddl() IS 'Event trigger: keeps watches true when tables are altered, attached, renamed or restored. Never fails the DDL.';
+
+CREATE EVENT TRIGGER audit_log_follow_ddl ON ddl_command_end
+  WHEN TAG IN ('ALTER TABLE', 'ALTER FOREIGN TABLE', 'ALTER SCHEMA', 'CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE TRIGGER')
+  EXECUTE FUNCTION audit_log.follow_ddl();
+ALTER EVENT TRIGGER audit_log_follow_ddl ENABLE ALWAYS;

@@ -1,0 +1,51 @@
+-- Who may call and read what, and what a dump takes along.
+
+REVOKE ALL ON ALL TABLES IN SCHEMA audit_log FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA audit_log FROM PUBLIC;
+
+-- Reading functions check the caller themselves, so that a refusal says what to do.
+GRANT EXECUTE ON FUNCTION
+  audit_log.set_context(jsonb, boolean),
+  audit_log.list(text, integer, timestamptz, timestamptz, text[], text[], text[], text[], text),
+  audit_log.list_json(jsonb),
+  audit_log.history(regclass, text),
+  audit_log.row_at(regclass, text, timestamptz),
+  audit_log.imported_record(uuid),
+  -- Called by the above as the caller; none tells anything the caller may not know.
+  audit_log.require_reader(), audit_log.my_organizations(), audit_log.organizations_of(name)
+TO PUBLIC;
+
+GRANT SELECT ON
+  audit_log.entry, audit_log.entry_target, audit_log.entry_change, audit_log.activity_daily, audit_log.bi_audit_log,
+  audit_log.organization, audit_log.vocabulary, audit_log.target_type, audit_log.actor_type, audit_log.watched,
+  -- What these views, being security_invoker, read as the caller; event and event_target by row policy.
+  audit_log.event, audit_log.event_target, audit_log.relation_name, audit_log.organization_state, audit_log.watch_trigger
+TO audit_log_reader, audit_log_bound;
+GRANT EXECUTE ON FUNCTION
+  audit_log.changes(jsonb, jsonb), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
+  audit_log.relation_label(regclass), audit_log.lineage_of(regclass), audit_log.row_json(regclass, record),
+  audit_log.live_row(regclass, text), audit_log.row_before(regclass, text, timestamptz)
+TO audit_log_reader, audit_log_bound;
+
+GRANT EXECUTE ON FUNCTION
+  audit_log.record(text, text, text, jsonb, jsonb, jsonb, jsonb, timestamptz, text, text)
+TO audit_log_writer;
+
+GRANT SELECT ON audit_log.vocabulary, audit_log.target_type, audit_log.actor_type, audit_log.watched TO audit_log_writer;
+
+GRANT EXECUTE ON FUNCTION
+  audit_log.define_target_type(text, text), audit_log.define_actor_type(text, text),
+  audit_log.define_category(text, text, text, text, text, text, jsonb), audit_log.deprecate_category(text),
+  audit_log.enable_organization(text, text), audit_log.disable_organization(text),
+  audit_log.grant_read(name, text), audit_log.revoke_read(name, text),
+  audit_log.watch(regclass, text, name[], name, name, jsonb, jsonb, name[], name[], text), audit_log.unwatch(regclass),
+  audit_log.ensure_partitions(integer), audit_log.import(jsonb[], text)
+TO audit_log_admin;
+
+-- Partitions made at run time are dumped as the tables they are; these belong to the extension.
+SELECT pg_catalog.pg_extension_config_dump(t, '') FROM pg_catalog.unnest(ARRAY[
+  'audit_log.category_deprecation', 'audit_log.organization_setting', 'audit_log.organization_seen', 'audit_log.relation_name',
+  'audit_log.relation_name_id_seq', 'audit_log.feed_epoch', 'audit_log.event_default', 'audit_log.event_target_default',
+  'audit_log.idempotency', 'audit_log.read_binding']::regclass[]) t;
+SELECT pg_catalog.pg_extension_config_dump(t, 'WHERE NOT builtin') FROM pg_catalog.unnest(ARRAY[
+  'audit_log.target_type', 'audit_log.category_definition', 'audit_log.actor_type']::regclass[]) t;

@@ -1,0 +1,2 @@
+SELECT pg_catalog.max(f.epoch) FILTER (WHERE f.system_identifier OPERATOR(pg_catalog.=) $1), pg_catalog.max(f.epoch)
+FROM audit_log.feed_epoch f

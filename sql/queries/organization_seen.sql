@@ -1,0 +1,1 @@
+INSERT INTO audit_log.organization_seen (id) VALUES ($1)
