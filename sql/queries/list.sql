@@ -1,5 +1,6 @@
 -- Lines that end in a mark are dropped unless the call has what the mark names.
-SELECT *
+SELECT * --? rows
+SELECT e.id, e.occurred_at, audit_log.entry_json(e) --? json
 FROM audit_log.entry e
 WHERE e.occurred_at OPERATOR(pg_catalog.>=) $1
   AND e.occurred_at OPERATOR(pg_catalog.<) $2

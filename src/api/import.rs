@@ -1,0 +1,67 @@
+//! `import`: records of other systems, one at a time.
+
+use audit_log_model::event::{Relation, Target};
+use audit_log_model::{import, AuditError};
+use pgrx::{pg_extern, JsonB};
+use serde_json::json;
+
+use crate::glue::error::{to_report, SqlResult};
+use crate::glue::jsonb;
+use crate::store::append::{self, NewEntry};
+use crate::store::{context, organization, vocabulary};
+
+#[pg_extern(sql = false)]
+fn check_import_format(format: Option<&str>) -> SqlResult<()> {
+    let format = format.unwrap_or_default();
+    if import::FORMATS.contains(&format) {
+        return Ok(());
+    }
+    // Parsing an empty record in an unknown format says what the formats are.
+    import::parse(format, &json!({})).map(drop).map_err(to_report)
+}
+
+#[pg_extern(sql = false)]
+fn import_event(event: Option<JsonB>, format: &str) -> SqlResult<pgrx::Uuid> {
+    let record = event.map(|e| e.0).unwrap_or_default();
+    import_one(&record, format)
+        .map(|id| pgrx::Uuid::from_bytes(*id.as_bytes()))
+        .map_err(to_report)
+}
+
+fn import_one(record: &serde_json::Value, format: &str) -> Result<uuid::Uuid, AuditError> {
+    let mut event = import::parse(format, record)?;
+    let category = vocabulary::category(&event.category)?;
+    if event.targets.is_empty() {
+        event.targets.push(Target::new(category.target_type, None, Relation::Primary));
+    }
+    let kinds: Vec<String> = event.targets.iter().map(|t| t.kind.clone()).collect();
+    vocabulary::check("targets", &kinds)?;
+    context::check_actor_type("actor.type", &event.actor.kind)?;
+    if let Some(effective) = &event.effective_actor {
+        context::check_actor_type("effective_actor.type", &effective.kind)?;
+    }
+    let organization = event.organization.as_deref().unwrap_or("default");
+    if !organization::enabled(organization)? {
+        return Err(append::not_enabled(organization));
+    }
+    let source = json!({"format": format, "record": record});
+    let (id, _) = append::append(&NewEntry {
+        occurred_at: event.occurred_at.map(|t| t.timestamp_micros()),
+        relation_id: None,
+        operation: event.operation.as_ref().and_then(|o| o.bytes().next()),
+        organization,
+        category: &event.category,
+        targets: &event.targets,
+        actor: Some(&event.actor),
+        effective_actor: event.effective_actor.as_ref(),
+        before: event.before.as_ref().map(jsonb::from_value).transpose()?,
+        after: event.after.as_ref().map(jsonb::from_value).transpose()?,
+        metadata: event.metadata.as_ref(),
+        remote_addr: event.remote_addr.as_deref(),
+        access_route: event.access_route.as_deref(),
+        user_agent: event.user_agent.as_deref(),
+        request_id: event.request_id.as_deref(),
+        source: Some(&source),
+    })?;
+    Ok(id)
+}

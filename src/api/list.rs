@@ -1,0 +1,121 @@
+//! `list`: a page of entries as rows.
+
+use audit_log_model::list_request::{check_items, check_limit, ListRequest, Page};
+use audit_log_model::{AuditError, Code};
+use chrono::{DateTime, Utc};
+
+use crate::glue::spi::{self, text};
+use crate::glue::srf::Output;
+use crate::glue::{backend, identity};
+use crate::store::append;
+use crate::store::page::{self, Scope, Shape};
+use crate::store::{organization, vocabulary};
+
+/// The arguments of `list` as SQL gives them; instants in PostgreSQL's microseconds.
+pub struct Arguments {
+    pub cursor: Option<String>,
+    pub limit: Option<i32>,
+    pub start: Option<i64>,
+    pub end: Option<i64>,
+    pub actor_ids: Vec<Option<String>>,
+    pub target_ids: Vec<Option<String>>,
+    pub target_types: Vec<Option<String>>,
+    pub categories: Vec<Option<String>>,
+    pub organization: Option<String>,
+}
+
+impl Arguments {
+    fn check(self) -> Result<ListRequest, AuditError> {
+        Ok(ListRequest {
+            cursor: self.cursor,
+            limit: check_limit(self.limit.map(i64::from))?,
+            start: self.start.map(|t| instant("start_date", t)).transpose()?,
+            end: self.end.map(|t| instant("end_date", t)).transpose()?,
+            actor_ids: check_items("actor_ids", self.actor_ids)?,
+            target_ids: check_items("target_ids", self.target_ids)?,
+            target_types: check_items("target_types", self.target_types)?,
+            categories: check_items("categories", self.categories)?,
+            organization: self.organization,
+        })
+    }
+}
+
+fn instant(field: &str, pg_micros: i64) -> Result<DateTime<Utc>, AuditError> {
+    let finite = (pg_micros != i64::MIN && pg_micros != i64::MAX).then(|| backend::unix_micros(pg_micros));
+    finite.and_then(DateTime::from_timestamp_micros).ok_or_else(|| {
+        AuditError::invalid(field, format!("{field} is not a finite instant"), "Leave the bound out, or give a date.")
+    })
+}
+
+pub fn list(arguments: Arguments, output: &mut Output) -> Result<(), AuditError> {
+    let request = arguments.check()?;
+    let (scope, page) = prepare(&request, ["target_types", "categories"])?;
+    page::read(&request, &page, &scope, Shape::Rows, |row, next| output.put_with(row, next))?;
+    Ok(())
+}
+
+/// Checks a request against the vocabulary and the caller's rights. `fields` name the two
+/// vocabulary filters as the caller spells them.
+pub fn prepare(request: &ListRequest, fields: [&str; 2]) -> Result<(Scope, Page), AuditError> {
+    let scope = scope(request.organization.as_deref())?;
+    let named = |field: &str, result: Result<(), AuditError>| {
+        result.map_err(|e| AuditError { field: Some(field.to_string()), ..e })
+    };
+    named(fields[0], vocabulary::check("target_types", &request.target_types))?;
+    named(fields[1], vocabulary::check("categories", &request.categories))?;
+    // The clock's own microsecond belongs to the window: what the caller just wrote shows.
+    let now = DateTime::from_timestamp_micros(append::latest_instant() + 1);
+    let page = request.page(now.unwrap_or_else(Utc::now))?;
+    Ok((scope, page))
+}
+
+/// The organizations the caller may read, of those asked for.
+fn scope(organization: Option<&str>) -> Result<Scope, AuditError> {
+    let reads_all = identity::caller_has_role(c"audit_log_reader");
+    let bound = if reads_all { Vec::new() } else { bound_organizations()? };
+    if !reads_all && bound.is_empty() {
+        return Err(refusal(None));
+    }
+    if let Some(named) = organization {
+        if !reads_all && !bound.iter().any(|b| b == named) {
+            return Err(refusal(Some(named)));
+        }
+        return match organization::state(named)? {
+            Some(true) => Ok(Scope::Only(vec![named.to_string()])),
+            _ => Err(append::not_enabled(named)),
+        };
+    }
+    if reads_all {
+        return Ok(Scope::AllBut(organizations(include_str!("../../sql/queries/organizations_disabled.sql"))?));
+    }
+    let disabled = organizations(include_str!("../../sql/queries/organizations_disabled.sql"))?;
+    let first = bound.first().cloned().unwrap_or_default();
+    let enabled: Vec<String> = bound.into_iter().filter(|b| !disabled.contains(b)).collect();
+    match enabled.is_empty() {
+        true => Err(append::not_enabled(&first)),
+        false => Ok(Scope::Only(enabled)),
+    }
+}
+
+fn bound_organizations() -> Result<Vec<String>, AuditError> {
+    let caller = identity::current_user();
+    let sql = include_str!("../../sql/queries/organizations_of.sql");
+    spi::select(sql, &[text(Some(&caller))], |rows| Ok(rows.iter().filter_map(|r| r.get(1)).collect()))
+}
+
+fn organizations(sql: &str) -> Result<Vec<String>, AuditError> {
+    spi::select(sql, &[], |rows| Ok(rows.iter().filter_map(|r| r.get(1)).collect()))
+}
+
+fn refusal(organization: Option<&str>) -> AuditError {
+    let caller = identity::current_user();
+    let (what, which) = match organization {
+        Some(named) => (format!(" of organization \"{named}\""), named.replace('\'', "''")),
+        None => (String::new(), "<organization>".into()),
+    };
+    AuditError::new(
+        Code::MissingEndpointPermission,
+        format!("role \"{caller}\" may not read the audit log{what}"),
+        format!("GRANT audit_log_reader TO \"{caller}\", or SELECT audit_log.grant_read('{caller}', '{which}')."),
+    )
+}

@@ -1,0 +1,9 @@
+//! What SQL calls, apart from triggers.
+
+pub mod configuration;
+pub mod context;
+pub mod import;
+pub mod list;
+pub mod list_json;
+pub mod record;
+pub mod vocabulary;

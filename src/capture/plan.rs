@@ -1,0 +1,132 @@
+//! What is known of a watched table: its options, resolved to the columns it has now.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use audit_log_model::watch_options::{Column, Operation, Rule, WatchOptions};
+use audit_log_model::AuditError;
+use pgrx::pg_sys;
+
+use crate::glue::backend;
+use crate::glue::render::Renderer;
+use crate::glue::spi::{self, Arg};
+use crate::glue::tuple::{RowType, Values};
+
+/// How a column is recorded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    Value,
+    Redacted,
+    Ignored,
+}
+
+/// A watch's options as they are in its trigger.
+pub struct Watch {
+    /// The watched table; the partition's topmost watched parent, where it is one.
+    pub root: pg_sys::Oid,
+    pub options: WatchOptions,
+}
+
+/// A table's or partition's columns under a watch. Column references are places in `row_type.columns`.
+pub struct Plan {
+    pub watch: Watch,
+    pub row_type: RowType,
+    pub renderers: Vec<Renderer>,
+    pub recorded: Vec<Recorded>,
+    pub key: Vec<usize>,
+    pub name: Option<usize>,
+    pub organization: Option<usize>,
+    pub parents: Vec<(String, usize)>,
+    pub rules: Vec<(Rule, Option<usize>)>,
+}
+
+thread_local! {
+    static PLANS: RefCell<HashMap<pg_sys::Oid, Rc<Plan>>> = RefCell::default();
+}
+
+/// The plan of a table that a trigger fired on; None where it is no longer watched.
+pub fn of(relation: pg_sys::Oid, row_type: impl FnOnce() -> RowType) -> Result<Option<Rc<Plan>>, AuditError> {
+    if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&relation).cloned()) {
+        return Ok(Some(plan));
+    }
+    let Some(watch) = watch_of(relation)? else { return Ok(None) };
+    let plan = Rc::new(Plan::new(watch, row_type()));
+    PLANS.with_borrow_mut(|plans| plans.insert(relation, plan.clone()));
+    Ok(Some(plan))
+}
+
+/// Reads the options out of the trigger of a table or of its nearest watched parent.
+pub fn watch_of(relation: pg_sys::Oid) -> Result<Option<Watch>, AuditError> {
+    let sql = include_str!("../../sql/queries/watch_of.sql");
+    let found = spi::select_latest(sql, &[Arg::of(Some(relation))], |rows| {
+        Ok(rows.iter().next().and_then(|r| Some((r.get::<pg_sys::Oid>(1)?, r.get::<String>(2)?))))
+    })?;
+    let Some((root, options)) = found else { return Ok(None) };
+    let options = serde_json::from_str(&options).map_err(|e| {
+        let label = backend::relation_label(root).unwrap_or_default();
+        AuditError::internal(format!("the options in the audit trigger of {label} cannot be read: {e}"))
+    })?;
+    Ok(Some(Watch { root, options }))
+}
+
+/// Forgets plans that depend on a relation, or all of them.
+pub fn relation_changed(relation: Option<pg_sys::Oid>) {
+    PLANS.with_borrow_mut(|plans| match relation {
+        None => plans.clear(),
+        Some(changed) => plans.retain(|oid, plan| *oid != changed && plan.watch.root != changed),
+    });
+}
+
+impl Plan {
+    pub fn new(watch: Watch, row_type: RowType) -> Self {
+        let place = |name: &str| row_type.columns.iter().position(|c| c.name == name);
+        let resolve = |column: &Column| -> Option<usize> {
+            place(&column.0).or_else(|| {
+                // Renamed behind the event trigger's back: the number still says which it is.
+                place(&backend::column_name(watch.root, column.1)?)
+            })
+        };
+        let options = &watch.options;
+        let mut recorded = vec![Recorded::Value; row_type.columns.len()];
+        for (columns, how) in [(&options.redact, Recorded::Redacted), (&options.ignore, Recorded::Ignored)] {
+            for at in columns.iter().filter_map(resolve) {
+                recorded[at] = how;
+            }
+        }
+        let resolve_parent = |(kind, column): &(String, Column)| Some((kind.clone(), resolve(column)?));
+        let resolve_rule = |rule: &Rule| match &rule.column {
+            None => Some((rule.clone(), None)),
+            Some(column) => resolve(column).map(|at| (rule.clone(), Some(at))),
+        };
+        Plan {
+            renderers: row_type.columns.iter().map(|c| Renderer::for_type(c.type_oid)).collect(),
+            recorded,
+            key: options.target_id.iter().filter_map(resolve).collect(),
+            name: options.target_name.as_ref().and_then(resolve),
+            organization: options.organization.as_ref().and_then(resolve),
+            parents: options.parents.iter().filter_map(resolve_parent).collect(),
+            rules: options.rules.iter().filter_map(resolve_rule).collect(),
+            row_type,
+            watch,
+        }
+    }
+
+    /// A column's value in a row.
+    pub fn value(&self, row: &Values, at: usize) -> Option<pg_sys::Datum> {
+        row.get(self.row_type.columns[at].number)
+    }
+
+    /// The category of a change: the first rule that matches, else the operation's own.
+    pub fn category(
+        &self,
+        operation: Operation,
+        matches: impl Fn(&Rule, Option<usize>) -> bool,
+    ) -> &str {
+        let rule = self.rules.iter().find(|(rule, at)| rule.on == operation && matches(rule, *at));
+        match rule {
+            Some((rule, _)) => &rule.category,
+            None => self.watch.options.default_category(operation),
+        }
+    }
+}

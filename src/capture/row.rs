@@ -1,0 +1,230 @@
+//! One changed row becomes one entry.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use audit_log_model::context::Context;
+use audit_log_model::event::{Relation, Target};
+use audit_log_model::watch_options::{value_matches, Capture, Operation, Rule};
+use audit_log_model::AuditError;
+use serde_json::{Map, Value};
+
+use super::moved::{self, Moved};
+use super::plan::{self, Plan, Recorded};
+use super::image;
+use crate::glue::backend;
+use crate::glue::render::{self, FixedSettings};
+use crate::glue::trigger::TriggerCall;
+use crate::glue::tuple::Values;
+use crate::store::append::{self, NewEntry};
+use crate::store::{context, organization};
+
+/// The row trigger.
+pub fn capture(call: &TriggerCall) -> Result<(), AuditError> {
+    if !call.is_after() || !call.is_row() || call.operation() == Operation::Truncate {
+        return Err(AuditError::internal("audit_log.capture() is not an AFTER … FOR EACH ROW trigger"));
+    }
+    let Some(plan) = plan::of(call.relation(), || call.row_type())? else { return Ok(()) };
+    let first = call.first_row(&plan.row_type);
+    let depth = backend::trigger_depth();
+    if call.operation() == Operation::Insert {
+        if let Some(left) = moved::take_at(depth) {
+            if left.plan.watch.root == plan.watch.root {
+                return arrived(left, &plan, &first);
+            }
+            gone(left)?;
+        }
+        flush_at(depth)?;
+        return record(&plan, None, Some(&first));
+    }
+    flush_at(depth)?;
+    match call.operation() {
+        Operation::Update => record(&plan, Some(&first), Some(&call.updated_row(&plan.row_type))),
+        _ if call.moved_away() => {
+            moved::wait(plan, call.keep_first_row());
+            Ok(())
+        }
+        _ => record(&plan, Some(&first), None),
+    }
+}
+
+/// The insert that ends a cross-partition update.
+fn arrived(left: Moved, plan: &Plan, new: &Values) -> Result<(), AuditError> {
+    let old = left.row.values(&left.plan.row_type);
+    record(plan, Some(&old.renumbered(&left.plan.row_type, &plan.row_type)), Some(new))?;
+    left.row.free();
+    Ok(())
+}
+
+/// A row that left its partition and never arrived: something there refused it.
+fn gone(left: Moved) -> Result<(), AuditError> {
+    let old = left.row.values(&left.plan.row_type);
+    record(&left.plan, Some(&old), None)?;
+    left.row.free();
+    Ok(())
+}
+
+fn flush_at(depth: i32) -> Result<(), AuditError> {
+    while let Some(left) = moved::take_at(depth) {
+        gone(left)?;
+    }
+    Ok(())
+}
+
+/// Records the deletes whose insert never came.
+pub fn flush_pending() -> Result<(), AuditError> {
+    flush_at(i32::MIN)
+}
+
+/// A change as rules, targets and images see it.
+struct Change<'a> {
+    plan: &'a Plan,
+    old: Option<&'a Values>,
+    new: Option<&'a Values>,
+    operation: Operation,
+    /// Of an update, which columns differ; else all.
+    changed: Vec<bool>,
+}
+
+fn record(plan: &Plan, old: Option<&Values>, new: Option<&Values>) -> Result<(), AuditError> {
+    let operation = match (old, new) {
+        (None, _) => Operation::Insert,
+        (_, None) => Operation::Delete,
+        _ => Operation::Update,
+    };
+    let changed = changed_columns(plan, old, new);
+    // An update of nothing that is recorded is nothing.
+    if !(0..changed.len()).any(|at| changed[at] && plan.recorded[at] != Recorded::Ignored)
+        && operation == Operation::Update
+    {
+        return Ok(());
+    }
+    Change { plan, old, new, operation, changed }.record()
+}
+
+fn changed_columns(plan: &Plan, old: Option<&Values>, new: Option<&Values>) -> Vec<bool> {
+    let columns = plan.row_type.columns.iter();
+    match (old, new) {
+        (Some(old), Some(new)) => columns.map(|c| !c.same(old.get(c.number), new.get(c.number))).collect(),
+        _ => columns.map(|_| true).collect(),
+    }
+}
+
+impl Change<'_> {
+    fn record(&self) -> Result<(), AuditError> {
+        let context = context::current()?;
+        let organization = self.organization(&context);
+        if !organization::enabled(&organization)? {
+            return Ok(());
+        }
+        let targets = self.targets();
+        let category = self.plan.category(self.operation, |rule, at| self.matches(rule, at));
+        let metadata = context_metadata(&context);
+        append::append(&NewEntry {
+            relation_id: Some(self.plan.watch.options.relation_id),
+            operation: Some(self.operation.letter()),
+            organization: &organization,
+            category,
+            targets: &targets,
+            before: self.old.map(|row| self.image(row)).transpose()?.flatten(),
+            after: self.new.map(|row| self.image(row)).transpose()?.flatten(),
+            metadata: metadata.as_ref(),
+            ..with_context(&context)
+        })?;
+        Ok(())
+    }
+
+    /// The row as it stands: what is there of it after the change, else before.
+    fn row(&self) -> Option<&Values> {
+        self.new.or(self.old)
+    }
+
+    fn text(&self, row: &Values, at: usize) -> Option<String> {
+        let _settings = FixedSettings::begin();
+        let plan = self.plan;
+        render::column_text(&plan.renderers[at], plan.row_type.columns[at].type_oid, plan.value(row, at))
+    }
+
+    fn organization<'a>(&self, context: &'a Context) -> Cow<'a, str> {
+        let own = self.plan.organization.and_then(|at| self.text(self.row()?, at));
+        match own.filter(|o| !o.is_empty()) {
+            Some(own) => Cow::Owned(own),
+            None => Cow::Borrowed(context.organization.as_deref().unwrap_or("default")),
+        }
+    }
+
+    fn key(&self, row: &Values) -> Option<String> {
+        let part = |at: &usize| self.text(row, *at).unwrap_or_default();
+        match self.plan.key.as_slice() {
+            [] => None,
+            [only] => self.text(row, *only),
+            several => Some(several.iter().map(part).collect::<Vec<_>>().join(",")),
+        }
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let Some(row) = self.row() else { return Vec::new() };
+        let kind = self.plan.watch.options.target_type.as_str();
+        let mut primary = Target::new(kind, self.key(row), Relation::Primary);
+        primary.name = self.plan.name.and_then(|at| self.text(row, at));
+        let mut targets = vec![primary];
+        if self.operation == Operation::Update && self.plan.key.iter().any(|at| self.changed[*at]) {
+            let old_key = self.old.and_then(|old| self.key(old));
+            targets.push(Target::new(kind, old_key, Relation::Related));
+        }
+        for (kind, at) in &self.plan.parents {
+            if let Some(id) = self.text(row, *at) {
+                targets.push(Target::new(kind.as_str(), Some(id), Relation::Parent));
+            }
+        }
+        targets
+    }
+
+    fn matches(&self, rule: &Rule, at: Option<usize>) -> bool {
+        let Some(at) = at else { return true };
+        let value = |row: Option<&Values>| row.and_then(|row| self.text(row, at));
+        let wanted = |wanted: &Option<Value>, row: Option<&Values>| match wanted {
+            Some(wanted) => value_matches(wanted, value(row).as_deref()),
+            None => true,
+        };
+        let happened = match self.operation {
+            Operation::Update => self.changed[at],
+            // Without a wanted value a column matters to an insert or delete where it has one.
+            _ => rule.from.is_some() || rule.to.is_some() || value(self.row()).is_some(),
+        };
+        happened && wanted(&rule.from, self.old) && wanted(&rule.to, self.new)
+    }
+
+    fn image(&self, row: &Values) -> Result<Option<pgrx::pg_sys::Datum>, AuditError> {
+        let full = match self.plan.watch.options.capture {
+            Capture::Keys => return Ok(None),
+            Capture::Full => true,
+            Capture::Changes => false,
+        };
+        // A redacted column is in an update's image only where it changed: that is all it tells.
+        let include = |at: usize| self.changed[at] || (full && self.plan.recorded[at] == Recorded::Value);
+        image::of(self.plan, row, include).map(Some)
+    }
+}
+
+/// An entry with all that the context says of it, but organization and metadata.
+pub fn with_context(context: &Rc<Context>) -> NewEntry<'_> {
+    NewEntry {
+        actor: context.actor.as_ref(),
+        effective_actor: context.effective_actor.as_ref(),
+        remote_addr: context.remote_addr.as_deref(),
+        access_route: context.access_route.as_deref(),
+        user_agent: context.user_agent.as_deref(),
+        request_id: context.request_id.as_deref(),
+        ..NewEntry::default()
+    }
+}
+
+/// The context's metadata, and the origin where a subscription applies the change.
+pub fn context_metadata(context: &Context) -> Option<Map<String, Value>> {
+    let mut metadata = context.metadata.clone();
+    if let Some(origin) = backend::replication_origin() {
+        metadata.insert("origin".into(), Value::from(origin));
+    }
+    (!metadata.is_empty()).then_some(metadata)
+}

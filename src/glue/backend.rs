@@ -1,0 +1,147 @@
+//! Small facts of the running backend.
+
+use std::ffi::CStr;
+
+use pgrx::pg_sys;
+
+/// PostgreSQL counts microseconds from 2000-01-01, Unix from 1970.
+const EPOCH_DIFFERENCE_MICROS: i64 = 946_684_800_000_000;
+
+/// The clock, in Unix microseconds.
+pub fn now_unix_micros() -> i64 {
+    // SAFETY: plain call.
+    unsafe { pg_sys::GetCurrentTimestamp() + EPOCH_DIFFERENCE_MICROS }
+}
+
+/// Unix microseconds as a timestamptz datum.
+pub fn timestamptz(unix_micros: i64) -> pg_sys::Datum {
+    pg_sys::Datum::from(unix_micros - EPOCH_DIFFERENCE_MICROS)
+}
+
+/// A timestamptz's value in Unix microseconds; saturates at its infinities.
+pub fn unix_micros(pg_micros: i64) -> i64 {
+    pg_micros.saturating_add(EPOCH_DIFFERENCE_MICROS)
+}
+
+/// Random bits for ids; not for secrets.
+pub fn random() -> u64 {
+    // SAFETY: the state is this process's own.
+    unsafe { pg_sys::pg_prng_uint64(&raw mut pg_sys::pg_global_prng_state) }
+}
+
+/// The top-level transaction's number; assigns one.
+pub fn transaction() -> u64 {
+    // SAFETY: plain call inside a transaction.
+    unsafe { pg_sys::GetTopFullTransactionId().value }
+}
+
+pub fn in_transaction() -> bool {
+    // SAFETY: plain call.
+    unsafe { pg_sys::IsTransactionState() }
+}
+
+pub fn subtransaction() -> u32 {
+    // SAFETY: plain call.
+    unsafe { pg_sys::GetCurrentSubTransactionId() }
+}
+
+pub fn system_identifier() -> i64 {
+    // SAFETY: plain call; the control file was read at start.
+    unsafe { pg_sys::GetSystemIdentifier() as i64 }
+}
+
+/// How many triggers are running around this one.
+pub fn trigger_depth() -> i32 {
+    // SAFETY: the function takes no arguments and returns an int4.
+    unsafe { pgrx::direct_function_call::<i32>(pg_sys::pg_trigger_depth, &[]) }.unwrap_or_default()
+}
+
+pub fn application_name() -> Option<String> {
+    // SAFETY: the setting is NULL or a terminated string.
+    let name = unsafe {
+        let name = pg_sys::application_name;
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+    };
+    name.filter(|n| !n.is_empty())
+}
+
+/// The replication origin whose changes this session applies.
+pub fn replication_origin() -> Option<String> {
+    // SAFETY: a plain variable; with missing_ok the name is NULL or palloc'd.
+    unsafe {
+        let origin = pg_sys::replorigin_session_origin;
+        if origin == 0 {
+            return None;
+        }
+        let mut name = std::ptr::null_mut();
+        let found = pg_sys::replorigin_by_oid(origin, true, &mut name);
+        (found && !name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+    }
+}
+
+/// The oid of one of the extension's tables, for invalidation messages.
+pub fn relation_oid(name: &CStr) -> Option<pg_sys::Oid> {
+    // SAFETY: plain look-ups by terminated strings.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(c"audit_log".as_ptr(), true);
+        let relation = pg_sys::get_relname_relid(name.as_ptr(), schema);
+        (relation != pg_sys::InvalidOid).then_some(relation)
+    }
+}
+
+/// Tells every session, at commit, that what it cached of a relation is no longer true.
+pub fn invalidate(relation: pg_sys::Oid) {
+    // SAFETY: the relation exists: its oid was just looked up.
+    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relation) };
+}
+
+/// The codes in a small table of the extension whose first column is text.
+///
+/// Reads by a catalog snapshot, so that a SET may call it before SET TRANSACTION.
+pub fn codes(table: &CStr) -> Vec<String> {
+    use pgrx::FromDatum;
+    let Some(oid) = relation_oid(table) else { return Vec::new() };
+    let mut codes = Vec::new();
+    // SAFETY: the relation is open during the scan, and its first column is text.
+    unsafe {
+        let relation = pg_sys::table_open(oid, pg_sys::AccessShareLock as i32);
+        let scan = pg_sys::systable_beginscan(
+            relation, pg_sys::InvalidOid, false, std::ptr::null_mut(), 0, std::ptr::null_mut(),
+        );
+        loop {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            let mut null = false;
+            let datum = pg_sys::heap_getattr(tuple, 1, (*relation).rd_att, &mut null);
+            codes.extend(String::from_datum(datum, null));
+        }
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
+    }
+    codes
+}
+
+/// The name of a column by its number, where it has one.
+pub fn column_name(relation: pg_sys::Oid, number: i16) -> Option<String> {
+    // SAFETY: with missing_ok the call returns NULL or a palloc'd string.
+    unsafe {
+        let name = pg_sys::get_attname(relation, number, true);
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+    }
+}
+
+/// A table's name, schema.table, quoted where it needs to be.
+pub fn relation_label(relation: pg_sys::Oid) -> Option<String> {
+    // SAFETY: look-ups that return NULL or palloc'd strings.
+    unsafe {
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relation));
+        let name = pg_sys::get_rel_name(relation);
+        if schema.is_null() || name.is_null() {
+            return None;
+        }
+        let label = pg_sys::quote_qualified_identifier(schema, name);
+        Some(CStr::from_ptr(label).to_string_lossy().into_owned())
+    }
+}

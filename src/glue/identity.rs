@@ -1,0 +1,69 @@
+//! Who is calling, and acting as the extension for a moment.
+
+use std::ffi::CStr;
+
+use pgrx::pg_sys;
+
+/// Runs what follows as the bootstrap superuser, as foreign-key triggers run as the table's owner;
+/// the caller's identity comes back when this is dropped, or with the (sub)transaction's abort.
+pub struct AsExtension {
+    user: pg_sys::Oid,
+    context: i32,
+}
+
+impl AsExtension {
+    pub fn begin() -> Self {
+        let mut user = pg_sys::InvalidOid;
+        let mut context = 0;
+        // SAFETY: both are out parameters; the role always exists.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+            pg_sys::SetUserIdAndSecContext(
+                pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID),
+                context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32 | pg_sys::SECURITY_NOFORCE_RLS as i32,
+            );
+        }
+        AsExtension { user, context }
+    }
+}
+
+impl Drop for AsExtension {
+    fn drop(&mut self) {
+        // SAFETY: these are the values that were in force.
+        unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) };
+    }
+}
+
+fn role_name(role: pg_sys::Oid) -> Option<String> {
+    // SAFETY: with missing_ok the call returns NULL or a palloc'd string.
+    unsafe {
+        let name = pg_sys::GetUserNameFromId(role, true);
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+    }
+}
+
+/// `current_user` at the call.
+pub fn current_user() -> String {
+    // SAFETY: plain call.
+    role_name(unsafe { pg_sys::GetUserId() }).unwrap_or_default()
+}
+
+/// The login, and `/role` behind it where SET ROLE put another one in force.
+pub fn database_user() -> String {
+    // SAFETY: plain calls; the outer user is the one outside any SECURITY DEFINER function.
+    let (session, outer) = unsafe { (pg_sys::GetSessionUserId(), pg_sys::GetOuterUserId()) };
+    let login = role_name(session).unwrap_or_else(|| u32::from(session).to_string());
+    match role_name(outer) {
+        Some(role) if outer != session => format!("{login}/{role}"),
+        _ => login,
+    }
+}
+
+/// Whether the caller has the rights of a role.
+pub fn caller_has_role(role: &CStr) -> bool {
+    // SAFETY: plain calls with a terminated string.
+    unsafe {
+        let role = pg_sys::get_role_oid(role.as_ptr(), true);
+        role != pg_sys::InvalidOid && pg_sys::has_privs_of_role(pg_sys::GetUserId(), role)
+    }
+}

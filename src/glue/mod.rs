@@ -1,0 +1,20 @@
+//! PostgreSQL's C as safe Rust: the only room with `unsafe`.
+//!
+//! What differs between PostgreSQL's major versions is in `version`.
+#![allow(unsafe_code)]
+
+pub mod backend;
+pub mod callbacks;
+pub mod entry_points;
+pub mod error;
+pub mod identity;
+pub mod jsonb;
+pub mod render;
+pub mod setting;
+pub mod spi;
+pub mod srf;
+pub mod trigger;
+pub mod tuple;
+pub mod version;
+
+pgrx::pg_module_magic!();

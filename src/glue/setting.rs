@@ -1,0 +1,116 @@
+//! The extension's settings.
+
+use std::cell::Cell;
+use std::ffi::{c_char, c_void, CStr, CString};
+
+use audit_log_model::AuditError;
+use pgrx::{pg_sys, GucContext, GucFlags, GucRegistry, GucSetting};
+
+use super::error::sqlstate;
+
+static CONTEXT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static AUTO_ENABLE: GucSetting<bool> = GucSetting::<bool>::new(true);
+
+/// Checks a context's text; `with_catalog` says whether tables can be read now.
+pub type ContextCheck = fn(text: &str, with_catalog: bool) -> Result<(), AuditError>;
+
+thread_local! {
+    static CHECK: Cell<Option<ContextCheck>> = const { Cell::new(None) };
+}
+
+/// Defines the settings. A value that was set before the library was loaded is taken over as it
+/// is, and checked at the first capture.
+pub fn define(check: ContextCheck) {
+    // SAFETY: the hook is guarded and lives as long as the process.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"audit_log.context",
+            c"Who acts, for whom, from where, in which request; JSON as audit_log.set_context takes it.",
+            c"Set it with SET LOCAL, or with audit_log.set_context(), so that it ends with the transaction.",
+            &CONTEXT,
+            GucContext::Userset,
+            GucFlags::default(),
+            Some(check_context),
+            None,
+            None,
+        );
+    }
+    GucRegistry::define_bool_guc(
+        c"audit_log.auto_enable_organizations",
+        c"Whether an organization first seen in a write is logged from then on.",
+        c"Where it is off, organizations are logged only after audit_log.enable_organization().",
+        &AUTO_ENABLE,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    // SAFETY: a terminated string.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"audit_log".as_ptr()) };
+    CHECK.set(Some(check));
+}
+
+pub fn auto_enable_organizations() -> bool {
+    AUTO_ENABLE.get()
+}
+
+/// The context's text, where one is set.
+pub fn context() -> Option<String> {
+    CONTEXT.get().map(|text| text.to_string_lossy().into_owned()).filter(|text| !text.is_empty())
+}
+
+/// Sets the context as SET or SET LOCAL would; the check runs and may fail.
+pub fn set_context(text: Option<&str>, local: bool) -> Result<(), AuditError> {
+    let value = CString::new(text.unwrap_or_default())
+        .map_err(|_| AuditError::internal("a context holds a NUL"))?;
+    let action = if local { pg_sys::GucAction::GUC_ACTION_LOCAL } else { pg_sys::GucAction::GUC_ACTION_SET };
+    // SAFETY: terminated strings; a refused value raises.
+    unsafe {
+        pg_sys::set_config_option(
+            c"audit_log.context".as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            action,
+            true,
+            0,
+            false,
+        );
+    }
+    Ok(())
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn check_context(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: PostgreSQL passes the address of a terminated string or of NULL.
+    let text = unsafe {
+        if (*value).is_null() || pg_sys::InitializingParallelWorker {
+            return true;
+        }
+        CStr::from_ptr(*value).to_string_lossy().into_owned()
+    };
+    let Some(check) = CHECK.get() else { return true };
+    let interactive = source == pg_sys::GucSource::PGC_S_SESSION;
+    match check(&text, interactive && super::backend::in_transaction()) {
+        Ok(()) => true,
+        Err(error) => {
+            // SAFETY: PostgreSQL reads these right after the hook and frees them with the context.
+            unsafe {
+                pg_sys::GUC_check_errcode(sqlstate(error.code) as i32);
+                pg_sys::GUC_check_errmsg_string = palloc_text(&error.message);
+                pg_sys::GUC_check_errdetail_string = palloc_text(&error.detail_text());
+                pg_sys::GUC_check_errhint_string = palloc_text(&error.hint);
+            }
+            false
+        }
+    }
+}
+
+/// # Safety
+/// Call with a current memory context.
+unsafe fn palloc_text(text: &str) -> *mut c_char {
+    // SAFETY: pnstrdup copies and terminates.
+    unsafe { pg_sys::pnstrdup(text.as_ptr().cast(), text.len()) }
+}

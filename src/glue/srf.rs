@@ -1,0 +1,42 @@
+//! Set-returning functions that give their rows at once.
+
+use audit_log_model::AuditError;
+use pgrx::pg_sys;
+
+use super::spi::Row;
+
+/// Where a set-returning function puts its rows.
+pub struct Output {
+    store: *mut pg_sys::Tuplestorestate,
+    desc: pg_sys::TupleDesc,
+}
+
+impl Output {
+    /// # Safety
+    /// `fcinfo` is the call PostgreSQL made of a function that returns a set of rows.
+    pub unsafe fn begin(fcinfo: pg_sys::FunctionCallInfo) -> Self {
+        // SAFETY: by contract; InitMaterializedSRF checks that the caller takes a set and fills in
+        // the result's store and description.
+        unsafe {
+            pg_sys::InitMaterializedSRF(fcinfo, 0);
+            let info: *mut pg_sys::ReturnSetInfo = (*fcinfo).resultinfo.cast();
+            Output { store: (*info).setResult, desc: (*info).setDesc }
+        }
+    }
+
+    /// Puts a query's row with one text column behind it.
+    pub fn put_with(&mut self, row: &Row, last: Option<&str>) -> Result<(), AuditError> {
+        use pgrx::IntoDatum;
+        let (mut values, mut nulls) = row.datums();
+        let last = last.and_then(IntoDatum::into_datum);
+        nulls.push(last.is_none());
+        values.push(last.unwrap_or(pg_sys::Datum::from(0)));
+        // SAFETY: the description is the function's declared result.
+        if values.len() != unsafe { (*self.desc).natts } as usize {
+            return Err(AuditError::internal("audit_log.list and audit_log.entry have different columns"));
+        }
+        // SAFETY: as many values as columns; the store copies them.
+        unsafe { pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_mut_ptr(), nulls.as_mut_ptr()) };
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! A trigger's call: what fired, on which table, with which rows.
+
+use audit_log_model::watch_options::Operation;
+use audit_log_model::AuditError;
+use pgrx::pg_sys;
+
+use super::tuple::{RowType, Values};
+
+const BLOCK_OF_MOVED: u32 = u32::MAX;
+const OFFSET_OF_MOVED: u16 = 0xfffd;
+
+/// The call of a trigger function, valid while it runs.
+pub struct TriggerCall {
+    data: *mut pg_sys::TriggerData,
+}
+
+impl TriggerCall {
+    /// # Safety
+    /// `fcinfo` is the call PostgreSQL made.
+    pub unsafe fn from_call(fcinfo: pg_sys::FunctionCallInfo) -> Result<Self, AuditError> {
+        // SAFETY: by contract; the context, where there is one, is a node.
+        let node = unsafe { (*fcinfo).context };
+        if node.is_null() || unsafe { (*node).type_ } != pg_sys::NodeTag::T_TriggerData {
+            return Err(AuditError::internal("a trigger function was not called by a trigger"));
+        }
+        Ok(TriggerCall { data: node.cast() })
+    }
+
+    fn data(&self) -> &pg_sys::TriggerData {
+        // SAFETY: the data lives as long as the call.
+        unsafe { &*self.data }
+    }
+
+    pub fn is_after(&self) -> bool {
+        self.data().tg_event & (pg_sys::TRIGGER_EVENT_BEFORE | pg_sys::TRIGGER_EVENT_INSTEAD) == 0
+    }
+
+    pub fn is_row(&self) -> bool {
+        self.data().tg_event & pg_sys::TRIGGER_EVENT_ROW != 0
+    }
+
+    pub fn operation(&self) -> Operation {
+        match self.data().tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
+            pg_sys::TRIGGER_EVENT_INSERT => Operation::Insert,
+            pg_sys::TRIGGER_EVENT_DELETE => Operation::Delete,
+            pg_sys::TRIGGER_EVENT_UPDATE => Operation::Update,
+            _ => Operation::Truncate,
+        }
+    }
+
+    pub fn relation(&self) -> pg_sys::Oid {
+        // SAFETY: the relation is open while its trigger runs.
+        unsafe { (*self.data().tg_relation).rd_id }
+    }
+
+    pub fn row_type(&self) -> RowType {
+        // SAFETY: as in `relation`.
+        unsafe { RowType::copy((*self.data().tg_relation).rd_att) }
+    }
+
+    /// The row before a delete or update, or the one inserted.
+    pub fn first_row(&self, row_type: &RowType) -> Values {
+        // SAFETY: a row trigger always has this tuple, and it is of the relation's type.
+        unsafe { row_type.deform(self.data().tg_trigtuple) }
+    }
+
+    /// The row after an update.
+    pub fn updated_row(&self, row_type: &RowType) -> Values {
+        // SAFETY: an update's row trigger always has this tuple.
+        unsafe { row_type.deform(self.data().tg_newtuple) }
+    }
+
+    /// Whether a deleted row went to another partition: its insert there follows.
+    pub fn moved_away(&self) -> bool {
+        // SAFETY: a row trigger always has this tuple; its header is the stored one.
+        unsafe {
+            let pointer = (*(*self.data().tg_trigtuple).t_data).t_ctid;
+            let block = (u32::from(pointer.ip_blkid.bi_hi) << 16) | u32::from(pointer.ip_blkid.bi_lo);
+            block == BLOCK_OF_MOVED && pointer.ip_posid == OFFSET_OF_MOVED
+        }
+    }
+
+    /// A copy of the first row that lives as long as the transaction.
+    pub fn keep_first_row(&self) -> KeptRow {
+        // SAFETY: the tuple is valid; the context is the transaction's.
+        unsafe {
+            let old = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
+            let tuple = pg_sys::heap_copytuple(self.data().tg_trigtuple);
+            pg_sys::MemoryContextSwitchTo(old);
+            KeptRow { tuple }
+        }
+    }
+}
+
+/// A row kept past its trigger; forgotten, not freed, where the transaction ends first.
+pub struct KeptRow {
+    tuple: pg_sys::HeapTuple,
+}
+
+impl KeptRow {
+    /// The row's values; use within the transaction that kept it.
+    pub fn values(&self, row_type: &RowType) -> Values {
+        // SAFETY: the copy lives until the transaction's end, where the keeper forgets it.
+        unsafe { row_type.deform(self.tuple) }
+    }
+
+    pub fn free(self) {
+        // SAFETY: the copy is this value's own.
+        unsafe { pg_sys::heap_freetuple(self.tuple) };
+    }
+}

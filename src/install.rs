@@ -1,0 +1,21 @@
+//! The install script, one SQL file a subject, in this order.
+//!
+//! `scripts/install-script` reads the order from here too, so both ways to install give the same.
+
+use pgrx::extension_sql_file;
+
+extension_sql_file!("../sql/01_bootstrap.sql", name = "bootstrap", bootstrap);
+extension_sql_file!("../sql/02_vocabulary.sql", name = "vocabulary", requires = ["bootstrap"]);
+extension_sql_file!("../sql/03_vocabulary_data.sql", name = "vocabulary_data", requires = ["vocabulary"]);
+extension_sql_file!("../sql/04_organization.sql", name = "organization", requires = ["vocabulary_data"]);
+extension_sql_file!("../sql/05_storage.sql", name = "storage", requires = ["organization"]);
+extension_sql_file!("../sql/06_access.sql", name = "access", requires = ["storage"]);
+extension_sql_file!("../sql/07_context.sql", name = "context", requires = ["access"]);
+extension_sql_file!("../sql/08_capture.sql", name = "capture", requires = ["context"]);
+extension_sql_file!("../sql/09_follow_ddl.sql", name = "follow_ddl", requires = ["capture"]);
+extension_sql_file!("../sql/10_watch.sql", name = "watch", requires = ["follow_ddl"]);
+extension_sql_file!("../sql/11_record.sql", name = "record", requires = ["watch"]);
+extension_sql_file!("../sql/12_entry.sql", name = "entry", requires = ["record"]);
+extension_sql_file!("../sql/13_list.sql", name = "list", requires = ["entry"]);
+extension_sql_file!("../sql/14_history.sql", name = "history", requires = ["list"]);
+extension_sql_file!("../sql/15_grants.sql", name = "grants", requires = ["history"], finalize);

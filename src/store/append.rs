@@ -1,0 +1,155 @@
+//! Appending an entry: the one place where entries are written.
+
+use std::cell::RefCell;
+
+use audit_log_model::context::Actor;
+use audit_log_model::event::{targets_to_store, Target};
+use audit_log_model::event_id::EventIds;
+use audit_log_model::{AuditError, Code};
+use pgrx::pg_sys;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::feed;
+use crate::glue::spi::{self, text, Arg};
+use crate::glue::{backend, identity, jsonb};
+
+/// An entry to be written. Row states are jsonb datums already.
+#[derive(Default)]
+pub struct NewEntry<'a> {
+    /// Unix microseconds; None for now.
+    pub occurred_at: Option<i64>,
+    pub relation_id: Option<i32>,
+    /// i, u, d or t; None for recorded events.
+    pub operation: Option<u8>,
+    pub organization: &'a str,
+    pub category: &'a str,
+    /// Primary first; never empty.
+    pub targets: &'a [Target],
+    pub actor: Option<&'a Actor>,
+    pub effective_actor: Option<&'a Actor>,
+    pub before: Option<pg_sys::Datum>,
+    pub after: Option<pg_sys::Datum>,
+    pub metadata: Option<&'a Map<String, Value>>,
+    pub remote_addr: Option<&'a str>,
+    pub access_route: Option<&'a [String]>,
+    pub user_agent: Option<&'a str>,
+    pub request_id: Option<&'a str>,
+    pub source: Option<&'a Value>,
+}
+
+struct Clock {
+    ids: EventIds,
+    last: i64,
+}
+
+thread_local! {
+    static CLOCK: RefCell<Clock> = RefCell::new(Clock { ids: EventIds::default(), last: 0 });
+}
+
+/// A step back of the clock up to this long is bridged, so that a transaction's events keep order.
+const MAX_BRIDGED_MICROS: i64 = 1_000_000;
+
+/// The clock and the next id; later events of a session have later instants or higher ids.
+fn stamp(given: Option<i64>) -> Result<(i64, i64, Uuid), AuditError> {
+    CLOCK.with_borrow_mut(|clock| {
+        let mut now = backend::now_unix_micros();
+        if (1..=MAX_BRIDGED_MICROS).contains(&(clock.last - now)) {
+            now = clock.last;
+        } else if now != clock.last {
+            clock.last = now;
+            clock.ids.restart();
+        }
+        let occurred_at = given.unwrap_or(now);
+        Ok((now, occurred_at, clock.ids.next(occurred_at, backend::random())?))
+    })
+}
+
+/// The latest instant this session has given to an event, or the clock's if that is later.
+pub fn latest_instant() -> i64 {
+    CLOCK.with_borrow(|clock| {
+        let now = backend::now_unix_micros();
+        let bridged = (0..=MAX_BRIDGED_MICROS).contains(&(clock.last - now));
+        if bridged { clock.last } else { now }
+    })
+}
+
+/// Writes an entry; returns its id and the instant it carries.
+pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
+    let Some((primary, others)) = entry.targets.split_first() else {
+        return Err(AuditError::internal("an entry without a target"));
+    };
+    let system = Actor::system();
+    let actor = entry.actor.unwrap_or(&system);
+    let effective = entry.effective_actor.filter(|e| *e != actor);
+    let (recorded_at, occurred_at, id) = stamp(entry.occurred_at)?;
+    let timestamp = |t: i64| Arg::datum(pg_sys::TIMESTAMPTZOID, Some(backend::timestamptz(t)));
+    let json = |value: Option<&Value>| -> Result<Arg, AuditError> {
+        Ok(Arg::datum(pg_sys::JSONBOID, value.map(jsonb::from_value).transpose()?))
+    };
+    let metadata = entry.metadata.filter(|m| !m.is_empty()).map(|m| Value::Object(m.clone()));
+    let targets = targets_to_store(entry.targets);
+    let database_user = identity::database_user();
+    let application_name = backend::application_name();
+    let id_arg = Arg::of(Some(pgrx::Uuid::from_bytes(*id.as_bytes())));
+    spi::execute(
+        include_str!("../../sql/queries/append_event.sql"),
+        &[
+            timestamp(occurred_at),
+            Arg::of(Some(feed::number()?)),
+            match recorded_at == occurred_at {
+                true => Arg::datum(pg_sys::TIMESTAMPTZOID, None),
+                false => timestamp(recorded_at),
+            },
+            Arg::of(entry.relation_id),
+            Arg::of(entry.operation.map(|letter| letter as i8)),
+            id_arg,
+            text(Some(entry.organization)),
+            text(Some(entry.category)),
+            text(Some(&primary.kind)),
+            text(primary.id.as_deref()),
+            text(primary.name.as_deref()),
+            text(Some(&actor.kind)),
+            text(actor.id.as_deref()),
+            text(actor.name.as_deref()),
+            text(actor.email.as_deref()),
+            text(effective.map(|e| e.kind.as_str())),
+            text(effective.and_then(|e| e.id.as_deref())),
+            text(effective.and_then(|e| e.name.as_deref())),
+            text(effective.and_then(|e| e.email.as_deref())),
+            json(targets.as_ref())?,
+            Arg::datum(pg_sys::JSONBOID, entry.before),
+            Arg::datum(pg_sys::JSONBOID, entry.after),
+            json(metadata.as_ref())?,
+            text(entry.remote_addr),
+            Arg::of(entry.access_route.map(<[String]>::to_vec)),
+            text(entry.user_agent),
+            text(entry.request_id),
+            text(Some(&database_user)),
+            text(application_name.as_deref()),
+            json(entry.source)?,
+        ],
+    )?;
+    for target in others.iter().filter(|t| t.id.is_some()) {
+        spi::execute(
+            include_str!("../../sql/queries/append_event_target.sql"),
+            &[
+                timestamp(occurred_at),
+                id_arg,
+                text(Some(entry.organization)),
+                text(Some(&target.kind)),
+                text(target.id.as_deref()),
+            ],
+        )?;
+    }
+    Ok((id, occurred_at))
+}
+
+/// The error where events of an organization are asked for, or offered, that is disabled.
+pub fn not_enabled(organization: &str) -> AuditError {
+    AuditError::new(
+        Code::AuditLogsNotEnabled,
+        format!("audit logs are not enabled for organization \"{organization}\""),
+        format!("SELECT audit_log.enable_organization('{}') switches them on.", organization.replace('\'', "''")),
+    )
+}

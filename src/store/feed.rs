@@ -1,0 +1,61 @@
+//! The feed's order: epoch (one a cluster the log has lived in) and top-level transaction.
+
+use std::cell::Cell;
+
+use audit_log_model::AuditError;
+
+use crate::glue::backend;
+use crate::glue::spi::{self, Arg};
+
+/// Transactions take the low bits of a feed number.
+const TRANSACTION_BITS: u32 = 48;
+
+#[derive(Clone, Copy)]
+struct Epoch {
+    number: i16,
+    /// False while the row that says so is this transaction's own.
+    committed: bool,
+}
+
+thread_local! {
+    static EPOCH: Cell<Option<Epoch>> = const { Cell::new(None) };
+}
+
+/// The feed number of what this transaction writes.
+pub fn number() -> Result<i64, AuditError> {
+    let epoch = match EPOCH.get() {
+        Some(epoch) => epoch,
+        None => {
+            let epoch = find_or_begin()?;
+            EPOCH.set(Some(epoch));
+            epoch
+        }
+    };
+    Ok((i64::from(epoch.number) << TRANSACTION_BITS) | backend::transaction() as i64)
+}
+
+fn find_or_begin() -> Result<Epoch, AuditError> {
+    let here = backend::system_identifier();
+    let sql = include_str!("../../sql/queries/feed_epoch.sql");
+    let (mine, newest) = spi::select_latest(sql, &[Arg::of(Some(here))], |rows| {
+        let row = rows.iter().next();
+        Ok(row.map_or((None, None), |r| (r.get::<i16>(1), r.get::<i16>(2))))
+    })?;
+    // A log that was in another cluster since must not fall back behind it.
+    if let Some(number) = mine.filter(|n| Some(*n) == newest) {
+        return Ok(Epoch { number, committed: false });
+    }
+    let number = newest.unwrap_or(0) + 1;
+    let sql = include_str!("../../sql/queries/feed_epoch_begin.sql");
+    spi::execute(sql, &[Arg::of(Some(number)), Arg::of(Some(here))])?;
+    Ok(Epoch { number, committed: false })
+}
+
+/// Keeps a number only once the transaction that read or wrote it is over for good.
+pub fn transaction_ended(committed: bool) {
+    EPOCH.set(EPOCH.get().and_then(|epoch| match (epoch.committed, committed) {
+        (true, _) => Some(epoch),
+        (false, true) => Some(Epoch { committed: true, ..epoch }),
+        (false, false) => None,
+    }));
+}

@@ -1,0 +1,107 @@
+//! Checks against the vocabulary, and of metadata against a category's JSON Schema.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use audit_log_model::{nearest, AuditError};
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::glue::backend;
+use crate::glue::spi::{self, text};
+
+/// What the vocabulary says of a category.
+pub struct Category {
+    pub target_type: String,
+    metadata_schema: Option<String>,
+}
+
+thread_local! {
+    static VALIDATORS: RefCell<HashMap<String, Rc<Validator>>> = RefCell::default();
+}
+
+/// Looks a category up; 22023 with the nearest match where there is none.
+pub fn category(code: &str) -> Result<Category, AuditError> {
+    let sql = include_str!("../../sql/queries/category.sql");
+    let found = spi::select_latest(sql, &[text(Some(code))], |rows| {
+        Ok(rows.iter().next().and_then(|r| {
+            Some(Category { target_type: r.get(1)?, metadata_schema: r.get(2) })
+        }))
+    })?;
+    match found {
+        Some(category) => Ok(category),
+        None => Err(unknown("category", code)),
+    }
+}
+
+/// Checks that codes are in the vocabulary; `field` is named in the error.
+pub fn check(field: &str, codes: &[String]) -> Result<(), AuditError> {
+    if codes.is_empty() {
+        return Ok(());
+    }
+    let known = known(field);
+    match codes.iter().find(|c| !known.contains(c)) {
+        None => Ok(()),
+        Some(code) => Err(unknown(field, code)),
+    }
+}
+
+fn known(field: &str) -> Vec<String> {
+    match field {
+        "category" | "categories" => backend::codes(c"category_definition"),
+        "actor_type" => backend::codes(c"actor_type"),
+        _ => backend::codes(c"target_type"),
+    }
+}
+
+fn unknown(field: &str, code: &str) -> AuditError {
+    let (noun, listed) = match field {
+        "category" | "categories" => ("category", "SELECT category FROM audit_log.vocabulary lists the categories; define_category adds one."),
+        "actor_type" => ("actor type", "SELECT code FROM audit_log.actor_type lists the types; define_actor_type adds one."),
+        _ => ("target type", "SELECT code FROM audit_log.target_type lists the types; define_target_type adds one."),
+    };
+    let known = known(field);
+    AuditError::invalid(
+        field,
+        format!("unknown {noun} \"{code}\""),
+        nearest::hint(code, known.iter().map(String::as_str), listed),
+    )
+}
+
+/// Compiles a JSON Schema; 22023 where it is none.
+pub fn compile(schema: &Value) -> Result<Validator, AuditError> {
+    jsonschema::validator_for(schema).map_err(|e| {
+        AuditError::invalid(
+            "metadata_schema",
+            format!("metadata_schema is not a JSON Schema: {e}"),
+            "Give a JSON Schema, like {\"type\": \"object\", \"required\": [\"reason\"]}; references to other documents are not followed.",
+        )
+    })
+}
+
+impl Category {
+    /// Checks metadata against the category's schema, if it has one.
+    pub fn check_metadata(&self, category: &str, metadata: &Value) -> Result<(), AuditError> {
+        let Some(schema) = &self.metadata_schema else { return Ok(()) };
+        let validator = validator(schema)?;
+        let Some(fault) = validator.iter_errors(metadata).next() else { return Ok(()) };
+        let place = format!("metadata{}", fault.instance_path.to_string().replace('/', "."));
+        Err(AuditError::invalid(
+            place.clone(),
+            format!("{place} does not match the schema of category \"{category}\": {fault}"),
+            format!("SELECT metadata_schema FROM audit_log.vocabulary WHERE category = '{category}' shows what it takes."),
+        ))
+    }
+}
+
+fn validator(schema: &str) -> Result<Rc<Validator>, AuditError> {
+    if let Some(known) = VALIDATORS.with_borrow(|all| all.get(schema).cloned()) {
+        return Ok(known);
+    }
+    let value: Value = serde_json::from_str(schema)
+        .map_err(|e| AuditError::internal(format!("a stored metadata_schema is not JSON: {e}")))?;
+    let compiled = Rc::new(compile(&value)?);
+    VALIDATORS.with_borrow_mut(|all| all.insert(schema.to_string(), compiled.clone()));
+    Ok(compiled)
+}
