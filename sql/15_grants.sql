@@ -43,9 +43,19 @@ GRANT EXECUTE ON FUNCTION
 TO audit_log_admin;
 
 -- Partitions made at run time are dumped as the tables they are; these belong to the extension.
-SELECT pg_catalog.pg_extension_config_dump(t, '') FROM pg_catalog.unnest(ARRAY[
-  'audit_log.category_deprecation', 'audit_log.organization_setting', 'audit_log.organization_seen', 'audit_log.relation_name',
-  'audit_log.relation_name_id_seq', 'audit_log.feed_epoch', 'audit_log.event_default', 'audit_log.event_target_default',
-  'audit_log.idempotency', 'audit_log.read_binding']::regclass[]) t;
-SELECT pg_catalog.pg_extension_config_dump(t, 'WHERE NOT builtin') FROM pg_catalog.unnest(ARRAY[
-  'audit_log.target_type', 'audit_log.category_definition', 'audit_log.actor_type']::regclass[]) t;
+DO $dump$
+DECLARE
+  t regclass;
+BEGIN
+  FOREACH t IN ARRAY ARRAY[
+    'audit_log.category_deprecation', 'audit_log.organization_setting', 'audit_log.organization_seen', 'audit_log.relation_name',
+    'audit_log.relation_name_id_seq', 'audit_log.feed_epoch', 'audit_log.event_default', 'audit_log.event_target_default',
+    'audit_log.idempotency', 'audit_log.read_binding']::regclass[]
+  LOOP
+    PERFORM pg_catalog.pg_extension_config_dump(t, '');
+  END LOOP;
+  FOREACH t IN ARRAY ARRAY['audit_log.target_type', 'audit_log.category_definition', 'audit_log.actor_type']::regclass[] LOOP
+    PERFORM pg_catalog.pg_extension_config_dump(t, 'WHERE NOT builtin');
+  END LOOP;
+END
+$dump$;

@@ -7,16 +7,8 @@ use serde_json::{Map, Value};
 use crate::{AuditError, Code};
 
 /// The actor types every installation has.
-pub const ACTOR_TYPES: [&str; 8] = [
-    "user",
-    "api_key",
-    "system",
-    "automation",
-    "support",
-    "candidate",
-    "operations",
-    "other",
-];
+pub const ACTOR_TYPES: [&str; 8] =
+    ["user", "api_key", "system", "automation", "support", "candidate", "operations", "other"];
 
 /// Who acted, or on whose behalf.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,10 +22,7 @@ pub struct Actor {
 impl Actor {
     /// The actor where nobody said who acts.
     pub fn system() -> Self {
-        Actor {
-            kind: "system".into(),
-            ..Actor::default()
-        }
+        Actor { kind: "system".into(), ..Actor::default() }
     }
 }
 
@@ -100,10 +89,7 @@ impl Context {
     /// The types named, with the field that names them, for a check against the vocabulary.
     pub fn actor_types(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let actor = self.actor.iter().map(|a| ("actor.type", a.kind.as_str()));
-        let effective = self
-            .effective_actor
-            .iter()
-            .map(|a| ("effective_actor.type", a.kind.as_str()));
+        let effective = self.effective_actor.iter().map(|a| ("effective_actor.type", a.kind.as_str()));
         actor.chain(effective)
     }
 }
@@ -166,19 +152,13 @@ fn identifier(field: &str, value: &Value) -> Result<String, AuditError> {
     match value {
         Value::Number(n) => Ok(n.to_string()),
         Value::String(s) => no_nul(field, s),
-        _ => Err(malformed(
-            field,
-            format!("{field} is neither a string nor a number"),
-        )),
+        _ => Err(malformed(field, format!("{field} is neither a string nor a number"))),
     }
 }
 
 fn no_nul(field: &str, text: &str) -> Result<String, AuditError> {
     if text.contains('\0') {
-        return Err(malformed(
-            field,
-            format!("{field} holds the character \\u0000"),
-        ));
+        return Err(malformed(field, format!("{field} holds the character \\u0000")));
     }
     Ok(text.to_string())
 }
@@ -204,18 +184,12 @@ fn actor(field: &str, value: &Value) -> Result<(Actor, Option<Value>), AuditErro
             "metadata" if !value.is_null() => metadata = Some(Value::Object(object(&path, value)?)),
             "id" | "name" | "email" | "metadata" => {}
             _ => {
-                return Err(malformed(
-                    &path,
-                    format!("unknown key \"{key}\" in {field}"),
-                ));
+                return Err(malformed(&path, format!("unknown key \"{key}\" in {field}")));
             }
         }
     }
     if actor.kind.is_empty() {
-        return Err(malformed(
-            &format!("{field}.type"),
-            format!("{field} has no type"),
-        ));
+        return Err(malformed(&format!("{field}.type"), format!("{field} has no type")));
     }
     Ok((actor, metadata))
 }
@@ -239,24 +213,14 @@ fn address(field: &str, value: &Value) -> Result<String, AuditError> {
     if check_address(&text) {
         return Ok(text);
     }
-    Err(malformed(
-        field,
-        format!("{field} \"{text}\" is not an IP address"),
-    ))
+    Err(malformed(field, format!("{field} \"{text}\" is not an IP address")))
 }
 
 fn route(field: &str, value: &Value) -> Result<Vec<String>, AuditError> {
     let Value::Array(items) = value else {
-        return Err(malformed(
-            field,
-            format!("{field} is not an array of IP addresses"),
-        ));
+        return Err(malformed(field, format!("{field} is not an array of IP addresses")));
     };
-    items
-        .iter()
-        .enumerate()
-        .map(|(i, v)| address(&format!("{field}[{i}]"), v))
-        .collect()
+    items.iter().enumerate().map(|(i, v)| address(&format!("{field}[{i}]"), v)).collect()
 }
 
 #[cfg(test)]
@@ -275,10 +239,7 @@ mod tests {
             "user_agent": "curl", "request_id": "r-1", "metadata": {"k": 1}
         }))
         .expect("well-formed");
-        assert_eq!(
-            context.actor.as_ref().and_then(|a| a.id.as_deref()),
-            Some("7")
-        );
+        assert_eq!(context.actor.as_ref().and_then(|a| a.id.as_deref()), Some("7"));
         assert_eq!(context.metadata["actor"], json!({"role": "admin"}));
         assert_eq!(context.metadata["k"], json!(1));
         assert_eq!(context.access_route.map(|r| r.len()), Some(2));
@@ -294,16 +255,10 @@ mod tests {
             (json!({"actor": "ann"}), "actor"),
             (json!({"actor": {"id": "1"}}), "actor.type"),
             (json!({"actor": {"type": "user", "id": []}}), "actor.id"),
-            (
-                json!({"actor": {"type": "user", "nick": "x"}}),
-                "actor.nick",
-            ),
+            (json!({"actor": {"type": "user", "nick": "x"}}), "actor.nick"),
             (json!({"remote_addr": "localhost"}), "remote_addr"),
             (json!({"remote_addr": "1.2.3.4/33"}), "remote_addr"),
-            (
-                json!({"access_route": ["10.0.0.1", "x"]}),
-                "access_route[1]",
-            ),
+            (json!({"access_route": ["10.0.0.1", "x"]}), "access_route[1]"),
             (json!({"user_agent": "a\u{0}b"}), "user_agent"),
             (json!({"metadata": 1}), "metadata"),
         ] {

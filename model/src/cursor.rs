@@ -52,25 +52,17 @@ impl ListCursor {
             .decode(text)
             .map_err(|_| AuditError::cursor("the cursor could not be decoded"))?;
         if bytes.first() != Some(&KIND_LIST) {
-            return Err(AuditError::cursor(
-                "the cursor does not come from a listing",
-            ));
+            return Err(AuditError::cursor("the cursor does not come from a listing"));
         }
         if bytes.get(1) != Some(&VERSION) {
-            return Err(AuditError::cursor(
-                "the cursor comes from another version of audit_log",
-            ));
+            return Err(AuditError::cursor("the cursor comes from another version of audit_log"));
         }
         if bytes.len() != BODY + CHECKSUM {
-            return Err(AuditError::cursor(
-                "the cursor is damaged: its length is wrong",
-            ));
+            return Err(AuditError::cursor("the cursor is damaged: its length is wrong"));
         }
         let (body, sum) = bytes.split_at(BODY);
         if checksum(body) != sum {
-            return Err(AuditError::cursor(
-                "the cursor is damaged: its checksum is wrong",
-            ));
+            return Err(AuditError::cursor("the cursor is damaged: its checksum is wrong"));
         }
         let mut fields = Fields(&body[2..]);
         Ok(ListCursor {
@@ -107,20 +99,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_cursor() -> impl Strategy<Value = ListCursor> {
-        (
-            any::<i64>(),
-            any::<i64>(),
-            any::<i64>(),
-            any::<u128>(),
-            any::<[u8; 16]>(),
-        )
-            .prop_map(|(start, end, occurred_at, id, filters)| ListCursor {
+        (any::<i64>(), any::<i64>(), any::<i64>(), any::<u128>(), any::<[u8; 16]>()).prop_map(
+            |(start, end, occurred_at, id, filters)| ListCursor {
                 start,
                 end,
                 occurred_at,
                 id: Uuid::from_u128(id),
                 filters,
-            })
+            },
+        )
     }
 
     proptest! {

@@ -61,25 +61,12 @@ pub struct AuditError {
 
 impl AuditError {
     pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        AuditError {
-            code,
-            message: message.into(),
-            detail: None,
-            hint: hint.into(),
-            field: None,
-        }
+        AuditError { code, message: message.into(), detail: None, hint: hint.into(), field: None }
     }
 
     /// A bad argument: `field` is named in the message's DETAIL and in `errorInfo.field`.
-    pub fn invalid(
-        field: impl Into<String>,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        AuditError {
-            field: Some(field.into()),
-            ..AuditError::new(Code::InvalidInput, message, hint)
-        }
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        AuditError { field: Some(field.into()), ..AuditError::new(Code::InvalidInput, message, hint) }
     }
 
     pub fn cursor(message: impl Into<String>) -> Self {

@@ -22,9 +22,7 @@ impl Relation {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Relation::Primary, Relation::Related, Relation::Parent]
-            .into_iter()
-            .find(|r| r.as_str() == text)
+        [Relation::Primary, Relation::Related, Relation::Parent].into_iter().find(|r| r.as_str() == text)
     }
 }
 
@@ -40,13 +38,7 @@ pub struct Target {
 
 impl Target {
     pub fn new(kind: impl Into<String>, id: Option<String>, relation: Relation) -> Self {
-        Target {
-            kind: kind.into(),
-            id,
-            name: None,
-            relation,
-            metadata: None,
-        }
+        Target { kind: kind.into(), id, name: None, relation, metadata: None }
     }
 
     /// The stored JSON: `{"type","id","name"?,"relation","metadata"?}`.
@@ -96,18 +88,13 @@ pub fn recorded_targets(
             primary.name = target_name.or(primary.name);
             primary
         }
-        (None, None) if listed.is_empty() => Target {
-            name: target_name,
-            ..Target::new(category_type, None, Relation::Primary)
-        },
-        (None, None) => Target {
-            relation: Relation::Primary,
-            ..listed.remove(0)
-        },
-        (Some(id), None) => Target {
-            name: target_name,
-            ..Target::new(category_type, Some(id), Relation::Primary)
-        },
+        (None, None) if listed.is_empty() => {
+            Target { name: target_name, ..Target::new(category_type, None, Relation::Primary) }
+        }
+        (None, None) => Target { relation: Relation::Primary, ..listed.remove(0) },
+        (Some(id), None) => {
+            Target { name: target_name, ..Target::new(category_type, Some(id), Relation::Primary) }
+        }
         (Some(id), Some(mut primary)) => {
             if primary.id.as_deref() != Some(id.as_str()) {
                 return Err(malformed(
@@ -134,10 +121,7 @@ fn take_primary(listed: &mut Vec<Target>) -> Result<Option<Target>, AuditError> 
     if listed.iter().filter(|t| is_primary(t)).count() > 1 {
         return Err(malformed("targets", "more than one of targets is primary"));
     }
-    Ok(listed
-        .iter()
-        .position(is_primary)
-        .map(|at| listed.remove(at)))
+    Ok(listed.iter().position(is_primary).map(|at| listed.remove(at)))
 }
 
 /// Reads one target; `relation` is `related` where it is not given.
@@ -154,19 +138,17 @@ pub fn parse_target(path: &str, value: &Value) -> Result<Target, AuditError> {
             "id" => target.id = Some(scalar(&at, value)?),
             "name" => target.name = Some(scalar(&at, value)?),
             "relation" => {
-                target.relation = value.as_str().and_then(Relation::parse).ok_or_else(|| {
-                    malformed(&at, format!("{at} is none of primary, related, parent"))
-                })?;
+                target.relation = value
+                    .as_str()
+                    .and_then(Relation::parse)
+                    .ok_or_else(|| malformed(&at, format!("{at} is none of primary, related, parent")))?;
             }
             "metadata" => target.metadata = Some(value.clone()),
             _ => return Err(malformed(&at, format!("unknown key \"{key}\" in {path}"))),
         }
     }
     if target.kind.is_empty() {
-        return Err(malformed(
-            &format!("{path}.type"),
-            format!("{path} has no type"),
-        ));
+        return Err(malformed(&format!("{path}.type"), format!("{path} has no type")));
     }
     Ok(target)
 }
@@ -176,10 +158,7 @@ pub(crate) fn scalar(path: &str, value: &Value) -> Result<String, AuditError> {
     match value {
         Value::String(s) if !s.contains('\0') => Ok(s.clone()),
         Value::Number(n) => Ok(n.to_string()),
-        _ => Err(malformed(
-            path,
-            format!("{path} is neither a string nor a number"),
-        )),
+        _ => Err(malformed(path, format!("{path} is neither a string nor a number"))),
     }
 }
 
@@ -201,25 +180,17 @@ mod tests {
 
     fn summary(targets: &[Target]) -> Vec<String> {
         let id = |t: &Target| t.id.clone().unwrap_or_default();
-        targets
-            .iter()
-            .map(|t| format!("{}:{}:{}", t.relation.as_str(), t.kind, id(t)))
-            .collect()
+        targets.iter().map(|t| format!("{}:{}:{}", t.relation.as_str(), t.kind, id(t))).collect()
     }
 
     #[test]
     fn the_primary_is_named_by_argument_by_relation_or_by_place() {
-        let list =
-            json!([{"type": "job", "id": 1}, {"type": "user", "id": "2", "relation": "parent"}]);
+        let list = json!([{"type": "job", "id": 1}, {"type": "user", "id": "2", "relation": "parent"}]);
         let by_argument = recorded_targets("offer", Some("9".into()), None, Some(&list)).unwrap();
-        assert_eq!(
-            summary(&by_argument),
-            ["primary:offer:9", "related:job:1", "parent:user:2"]
-        );
+        assert_eq!(summary(&by_argument), ["primary:offer:9", "related:job:1", "parent:user:2"]);
         let by_place = recorded_targets("offer", None, None, Some(&list)).unwrap();
         assert_eq!(summary(&by_place), ["primary:job:1", "parent:user:2"]);
-        let list =
-            json!([{"type": "job", "id": 1}, {"type": "user", "id": 2, "relation": "primary"}]);
+        let list = json!([{"type": "job", "id": 1}, {"type": "user", "id": 2, "relation": "primary"}]);
         let by_relation = recorded_targets("offer", None, Some("Ann".into()), Some(&list)).unwrap();
         assert_eq!(summary(&by_relation), ["primary:user:2", "related:job:1"]);
         assert_eq!(by_relation[0].name.as_deref(), Some("Ann"));
@@ -233,18 +204,9 @@ mod tests {
             (json!({}), "targets"),
             (json!([1]), "targets[0]"),
             (json!([{"id": 1}]), "targets[0].type"),
-            (
-                json!([{"type": "job"}, {"type": "job", "kind": 1}]),
-                "targets[1].kind",
-            ),
-            (
-                json!([{"type": "job", "relation": "aunt"}]),
-                "targets[0].relation",
-            ),
-            (
-                json!([{"type": "a", "relation": "primary"}, {"type": "b", "relation": "primary"}]),
-                "targets",
-            ),
+            (json!([{"type": "job"}, {"type": "job", "kind": 1}]), "targets[1].kind"),
+            (json!([{"type": "job", "relation": "aunt"}]), "targets[0].relation"),
+            (json!([{"type": "a", "relation": "primary"}, {"type": "b", "relation": "primary"}]), "targets"),
         ] {
             let error = recorded_targets("offer", None, None, Some(&targets)).unwrap_err();
             assert_eq!(error.field.as_deref(), Some(field), "{targets}");

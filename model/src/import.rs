@@ -45,11 +45,7 @@ pub fn parse(format: &str, record: &Value) -> Result<ImportedEvent, AuditError> 
         other => Err(AuditError::invalid(
             "format",
             format!("unknown import format \"{other}\""),
-            nearest::hint(
-                other,
-                FORMATS,
-                &format!("The formats are {}.", FORMATS.join(", ")),
-            ),
+            nearest::hint(other, FORMATS, &format!("The formats are {}.", FORMATS.join(", "))),
         )),
     }
 }
@@ -71,20 +67,16 @@ pub(crate) struct Fields<'a>(pub &'a Map<String, Value>);
 impl<'a> Fields<'a> {
     /// The first of several spellings of a key that is there.
     pub fn any(&self, keys: &[&'static str]) -> Option<(&'static str, &'a Value)> {
-        keys.iter()
-            .find_map(|k| self.0.get(*k).filter(|v| !v.is_null()).map(|v| (*k, v)))
+        keys.iter().find_map(|k| self.0.get(*k).filter(|v| !v.is_null()).map(|v| (*k, v)))
     }
 
     pub fn text(&self, keys: &[&'static str]) -> Result<Option<String>, AuditError> {
-        self.any(keys)
-            .map(|(key, value)| event::scalar(key, value))
-            .transpose()
+        self.any(keys).map(|(key, value)| event::scalar(key, value)).transpose()
     }
 
     pub fn required(&self, keys: &[&'static str]) -> Result<String, AuditError> {
         let name = keys.first().copied().unwrap_or_default();
-        self.text(keys)?
-            .ok_or_else(|| fault(name, format!("the record has no {name}")))
+        self.text(keys)?.ok_or_else(|| fault(name, format!("the record has no {name}")))
     }
 
     pub fn instant(&self, keys: &[&'static str]) -> Result<Option<DateTime<Utc>>, AuditError> {
@@ -92,15 +84,10 @@ impl<'a> Fields<'a> {
             return Ok(None);
         };
         let parsed = value.as_str().and_then(parse_instant);
-        parsed
-            .map(Some)
-            .ok_or_else(|| fault(key, format!("{key} is not an ISO 8601 date")))
+        parsed.map(Some).ok_or_else(|| fault(key, format!("{key} is not an ISO 8601 date")))
     }
 
-    pub fn object(
-        &self,
-        keys: &[&'static str],
-    ) -> Result<Option<&'a Map<String, Value>>, AuditError> {
+    pub fn object(&self, keys: &[&'static str]) -> Result<Option<&'a Map<String, Value>>, AuditError> {
         match self.any(keys) {
             None => Ok(None),
             Some((_, Value::Object(map))) => Ok(Some(map)),
@@ -133,16 +120,9 @@ impl<'a> Fields<'a> {
         };
         let check = |v: &Value| match v.as_str() {
             Some(text) if context::check_address(text) => Ok(text.to_string()),
-            _ => Err(fault(
-                key,
-                format!("{key} holds {v}, which is not an IP address"),
-            )),
+            _ => Err(fault(key, format!("{key} holds {v}, which is not an IP address"))),
         };
-        self.list(keys)?
-            .iter()
-            .map(check)
-            .collect::<Result<_, _>>()
-            .map(Some)
+        self.list(keys)?.iter().map(check).collect::<Result<_, _>>().map(Some)
     }
 
     /// Everything but the named keys.
@@ -153,10 +133,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Puts what found no column under `metadata.source`.
-fn with_source(
-    metadata: Option<Map<String, Value>>,
-    rest: Map<String, Value>,
-) -> Option<Map<String, Value>> {
+fn with_source(metadata: Option<Map<String, Value>>, rest: Map<String, Value>) -> Option<Map<String, Value>> {
     if rest.is_empty() {
         return metadata;
     }
@@ -167,28 +144,16 @@ fn with_source(
 
 /// `{"action","team_id","actor","targets","access_route","remote_addr","user_agent","metadata"}`.
 fn gem(record: Fields) -> Result<ImportedEvent, AuditError> {
-    let actor = record
-        .object(&["actor"])?
-        .ok_or_else(|| fault("actor", "the record has no actor"))?;
+    let actor = record.object(&["actor"])?.ok_or_else(|| fault("actor", "the record has no actor"))?;
     let actor_fields = Fields(actor);
     let about = actor_fields.object(&["metadata"])?;
     let about_text = |key: &'static str| about.map_or(Ok(None), |m| Fields(m).text(&[key]));
-    let targets = record
-        .list(&["targets"])?
-        .iter()
-        .enumerate()
-        .map(|(i, value)| {
-            let mut target = event::parse_target(&format!("targets[{i}]"), value)?;
-            target.relation = if i == 0 {
-                Relation::Primary
-            } else {
-                Relation::Related
-            };
-            Ok(target)
-        });
-    let about_rest = about
-        .map(|m| Fields(m).rest(&["name", "email"]))
-        .unwrap_or_default();
+    let targets = record.list(&["targets"])?.iter().enumerate().map(|(i, value)| {
+        let mut target = event::parse_target(&format!("targets[{i}]"), value)?;
+        target.relation = if i == 0 { Relation::Primary } else { Relation::Related };
+        Ok(target)
+    });
+    let about_rest = about.map(|m| Fields(m).rest(&["name", "email"])).unwrap_or_default();
     let mut rest = record.rest(&[
         "action",
         "team_id",
@@ -239,11 +204,7 @@ fn captivateiq(record: Fields) -> Result<ImportedEvent, AuditError> {
         Ok(known.then_some(person))
     };
     let user = person("user_id", "user_name", "user_email")?;
-    let logged_in = person(
-        "logged_in_user_id",
-        "logged_in_user_name",
-        "logged_in_user_email",
-    )?;
+    let logged_in = person("logged_in_user_id", "logged_in_user_name", "logged_in_user_email")?;
     let (actor, effective) = match (logged_in, user) {
         (Some(actor), effective) => (actor, effective),
         (None, Some(user)) => (user, None),
@@ -295,14 +256,7 @@ fn captivateiq_parent(path: &str, parent: &Value) -> Result<Target, AuditError> 
     let kind = fields.required(&["type", "object_type"])?;
     let mut target = Target::new(kind, fields.text(&["id", "object_id"])?, Relation::Parent);
     target.name = fields.text(&["name", "object_name"])?;
-    let rest = fields.rest(&[
-        "type",
-        "object_type",
-        "id",
-        "object_id",
-        "name",
-        "object_name",
-    ]);
+    let rest = fields.rest(&["type", "object_type", "id", "object_id", "name", "object_name"]);
     target.metadata = (!rest.is_empty()).then_some(Value::Object(rest));
     Ok(target)
 }

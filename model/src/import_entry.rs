@@ -9,17 +9,9 @@ use crate::AuditError;
 
 /// Reads an entry; ids, positions and the like of the source stay with the kept record.
 pub(crate) fn entry(record: Fields) -> Result<ImportedEvent, AuditError> {
-    let actor = person(
-        &record,
-        "actor",
-        ["actor_type", "actor_id", "actor_name", "actor_email"],
-    )?;
-    let effective_columns = [
-        "effective_actor_type",
-        "effective_actor_id",
-        "effective_actor_name",
-        "effective_actor_email",
-    ];
+    let actor = person(&record, "actor", ["actor_type", "actor_id", "actor_name", "actor_email"])?;
+    let effective_columns =
+        ["effective_actor_type", "effective_actor_id", "effective_actor_name", "effective_actor_email"];
     let effective = match person(&record, "effectiveActor", effective_columns)? {
         None => person(&record, "effective_actor", effective_columns)?,
         some => some,
@@ -68,12 +60,7 @@ fn person(
             None => Ok(None),
         };
     };
-    Ok(Some(Actor {
-        kind,
-        id: read("id", id)?,
-        name: read("name", name)?,
-        email: read("email", email)?,
-    }))
+    Ok(Some(Actor { kind, id: read("id", id)?, name: read("name", name)?, email: read("email", email)? }))
 }
 
 /// `targets` where it is there, else the primary one from `target` or the flat columns.
@@ -81,15 +68,8 @@ fn targets(record: &Fields) -> Result<Vec<Target>, AuditError> {
     let listed = record.list(&["targets"])?;
     if !listed.is_empty() {
         let parse = |(i, v): (usize, &Value)| event::parse_target(&format!("targets[{i}]"), v);
-        let mut targets = listed
-            .iter()
-            .enumerate()
-            .map(parse)
-            .collect::<Result<Vec<_>, _>>()?;
-        let primary = targets
-            .iter()
-            .position(|t| t.relation == Relation::Primary)
-            .unwrap_or(0);
+        let mut targets = listed.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let primary = targets.iter().position(|t| t.relation == Relation::Primary).unwrap_or(0);
         let mut first = targets.remove(primary);
         first.relation = Relation::Primary;
         targets.insert(0, first);

@@ -19,15 +19,9 @@ fn gem_keeps_actor_targets_route_and_metadata() {
     assert_eq!(event.actor.id.as_deref(), Some("445177"));
     assert_eq!(event.actor.email.as_deref(), Some("ann@x"));
     assert_eq!(event.targets[0].relation, Relation::Primary);
-    assert_eq!(
-        event.targets[0].metadata,
-        Some(json!({"access_level_id": 7349}))
-    );
+    assert_eq!(event.targets[0].metadata, Some(json!({"access_level_id": 7349})));
     assert_eq!(event.targets[1].id.as_deref(), Some("313520"));
-    assert_eq!(
-        event.metadata.map(Value::Object),
-        Some(json!({"previous_access_level_id": 7347}))
-    );
+    assert_eq!(event.metadata.map(Value::Object), Some(json!({"previous_access_level_id": 7347})));
 }
 
 #[test]
@@ -42,15 +36,11 @@ fn captivateiq_separates_who_acted_from_on_whose_behalf() {
     });
     let event = parse("captivateiq", &record).unwrap();
     assert_eq!(event.actor.id.as_deref(), Some("a1"));
-    assert_eq!(
-        event.effective_actor.and_then(|e| e.id).as_deref(),
-        Some("u1")
-    );
+    assert_eq!(event.effective_actor.and_then(|e| e.id).as_deref(), Some("u1"));
     assert_eq!(event.targets[0].kind, "report");
     assert_eq!(event.targets[1].relation, Relation::Parent);
     assert_eq!(event.targets[1].metadata, Some(json!({"depth": 2})));
-    let source =
-        json!({"id": "550e8400", "object": "audit_log", "organization_name": "Acme", "version": 0});
+    let source = json!({"id": "550e8400", "object": "audit_log", "organization_name": "Acme", "version": 0});
     assert_eq!(event.metadata.unwrap()["source"], source);
 }
 
@@ -69,10 +59,7 @@ fn entry_reads_both_spellings() {
         "operation": "update", "user_agent": "x"
     });
     assert_eq!(parse("entry", &camel), parse("entry", &flat));
-    assert_eq!(
-        parse("entry", &camel).unwrap().targets[0].name.as_deref(),
-        Some("Cook")
-    );
+    assert_eq!(parse("entry", &camel).unwrap().targets[0].name.as_deref(), Some("Cook"));
 }
 
 #[test]
@@ -80,27 +67,11 @@ fn faults_name_their_field() {
     for (format, record, field) in [
         ("gem", json!({"actor": {"type": "user"}}), "action"),
         ("gem", json!({"action": "x"}), "actor"),
-        (
-            "gem",
-            json!({"action": "x", "actor": {"type": "user"}, "remote_addr": "nowhere"}),
-            "remote_addr",
-        ),
+        ("gem", json!({"action": "x", "actor": {"type": "user"}, "remote_addr": "nowhere"}), "remote_addr"),
         ("captivateiq", json!({}), "event_type"),
-        (
-            "captivateiq",
-            json!({"event_type": "x", "created_at": "soon"}),
-            "created_at",
-        ),
-        (
-            "entry",
-            json!({"category": "x", "operation": "upsert"}),
-            "operation",
-        ),
-        (
-            "entry",
-            json!({"category": "x", "metadata": []}),
-            "metadata",
-        ),
+        ("captivateiq", json!({"event_type": "x", "created_at": "soon"}), "created_at"),
+        ("entry", json!({"category": "x", "operation": "upsert"}), "operation"),
+        ("entry", json!({"category": "x", "metadata": []}), "metadata"),
         ("entry", json!(7), "record"),
         ("genn", json!({}), "format"),
     ] {

@@ -51,11 +51,8 @@ fn numbers_are_small(text: &str) -> bool {
 fn number_is_small(token: &[u8]) -> bool {
     let mut parts = token.split(|b| matches!(b, b'e' | b'E'));
     let digits = parts.next().map_or(0, <[u8]>::len);
-    let exponent = parts
-        .next()
-        .map(|e| String::from_utf8_lossy(e).parse::<i64>());
-    digits <= MAX_EXPONENT as usize
-        && exponent.is_none_or(|e| e.is_ok_and(|e| e.abs() <= MAX_EXPONENT))
+    let exponent = parts.next().map(|e| String::from_utf8_lossy(e).parse::<i64>());
+    digits <= MAX_EXPONENT as usize && exponent.is_none_or(|e| e.is_ok_and(|e| e.abs() <= MAX_EXPONENT))
 }
 
 struct Exact;

@@ -55,11 +55,7 @@ impl ListRequest {
             return Err(AuditError::invalid(
                 unknown.clone(),
                 format!("unknown request key \"{unknown}\""),
-                crate::nearest::hint(
-                    unknown,
-                    KNOWN,
-                    &format!("The keys are {}.", KNOWN.join(", ")),
-                ),
+                crate::nearest::hint(unknown, KNOWN, &format!("The keys are {}.", KNOWN.join(", "))),
             ));
         }
         Ok(ListRequest {
@@ -103,10 +99,7 @@ impl ListRequest {
     /// Resolves where the page begins: by the cursor if there is one, else by the window rules.
     pub fn page(&self, now: DateTime<Utc>) -> Result<Page, AuditError> {
         let Some(text) = &self.cursor else {
-            return Ok(Page {
-                window: window::resolve(self.start, self.end, now)?,
-                after: None,
-            });
+            return Ok(Page { window: window::resolve(self.start, self.end, now)?, after: None });
         };
         let cursor = ListCursor::decode(text)?;
         if cursor.filters != self.fingerprint() {
@@ -118,14 +111,8 @@ impl ListRequest {
             DateTime::from_timestamp_micros(micros)
                 .ok_or_else(|| AuditError::cursor("the cursor names an impossible instant"))
         };
-        let window = Window {
-            start: bound(cursor.start)?,
-            end: bound(cursor.end)?,
-        };
-        Ok(Page {
-            window,
-            after: Some(cursor),
-        })
+        let window = Window { start: bound(cursor.start)?, end: bound(cursor.end)? };
+        Ok(Page { window, after: Some(cursor) })
     }
 }
 
@@ -175,21 +162,13 @@ pub fn parse_instant(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(t) = DateTime::parse_from_rfc3339(text) {
         return Some(t.with_timezone(&Utc));
     }
-    for format in [
-        "%Y-%m-%dT%H:%M:%S%.f%#z",
-        "%Y-%m-%dT%H:%M%#z",
-        "%Y-%m-%d %H:%M:%S%.f%#z",
-    ] {
+    for format in ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z", "%Y-%m-%d %H:%M:%S%.f%#z"] {
         if let Ok(t) = DateTime::parse_from_str(text, format) {
             return Some(t.with_timezone(&Utc));
         }
     }
     let text = text.strip_suffix('Z').unwrap_or(text);
-    for format in [
-        "%Y-%m-%dT%H:%M:%S%.f",
-        "%Y-%m-%d %H:%M:%S%.f",
-        "%Y-%m-%dT%H:%M",
-    ] {
+    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
         if let Ok(t) = NaiveDateTime::parse_from_str(text, format) {
             return Some(t.and_utc());
         }
@@ -229,10 +208,7 @@ fn texts(map: &Map<String, Value>, key: &str) -> Result<Vec<String>, AuditError>
         .map(|item| match item {
             Value::String(s) => Ok(Some(s.clone())),
             Value::Null => Ok(None),
-            _ => Err(invalid(
-                key,
-                format!("{key} holds something that is not a string"),
-            )),
+            _ => Err(invalid(key, format!("{key} holds something that is not a string"))),
         })
         .collect::<Result<Vec<_>, _>>()?;
     check_items(key, items)
@@ -242,14 +218,10 @@ fn whole_number(map: &Map<String, Value>, key: &str) -> Result<Option<i64>, Audi
     match map.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Number(n)) => {
-            let whole = n.as_i64().or_else(|| {
-                n.as_f64()
-                    .filter(|f| f.fract() == 0.0 && f.abs() < 1e15)
-                    .map(|f| f as i64)
-            });
-            whole
-                .map(Some)
-                .ok_or_else(|| invalid(key, format!("{key} is not a whole number")))
+            let whole = n
+                .as_i64()
+                .or_else(|| n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 1e15).map(|f| f as i64));
+            whole.map(Some).ok_or_else(|| invalid(key, format!("{key} is not a whole number")))
         }
         Some(_) => Err(invalid(key, format!("{key} is not a number"))),
     }
@@ -283,14 +255,7 @@ mod tests {
         assert_eq!(second("2026-05-01T02:00:00+02:00"), second("2026-05-01"));
         assert_eq!(second("2026-05-01T02:00:00.5+0200"), second("2026-05-01"));
         assert_eq!(second("2026-05-01T00:00:00Z"), second("2026-05-01"));
-        for bad in [
-            "",
-            "yesterday",
-            "2026-13-01",
-            "2026-02-30",
-            "01/05/2026",
-            "2026-05-01T25:00:00Z",
-        ] {
+        for bad in ["", "yesterday", "2026-13-01", "2026-02-30", "01/05/2026", "2026-05-01T25:00:00Z"] {
             assert_eq!(parse_instant(bad), None, "{bad}");
         }
     }

@@ -58,17 +58,9 @@ pub struct Rule {
     pub on: Operation,
     pub column: Option<Column>,
     /// Absent: any value. `null` in JSON means SQL NULL and is kept apart from absent.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub from: Option<Value>,
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub to: Option<Value>,
     pub category: String,
 }
@@ -122,9 +114,7 @@ pub fn value_matches(wanted: &Value, value: Option<&str>) -> bool {
     match wanted {
         Value::Null => false,
         Value::Bool(b) => matches!((b, value), (true, "t" | "true") | (false, "f" | "false")),
-        Value::String(s) => {
-            s == value || matches!((s.as_str(), value), ("true", "t") | ("false", "f"))
-        }
+        Value::String(s) => s == value || matches!((s.as_str(), value), ("true", "t") | ("false", "f")),
         Value::Number(n) => {
             let text = n.to_string();
             let same = || Some(text.parse::<f64>().ok()? == value.parse::<f64>().ok()?);

@@ -26,18 +26,9 @@ pub fn resolve(
 ) -> Result<Window, AuditError> {
     let day = Duration::hours(24);
     match (start, end) {
-        (None, None) => Ok(Window {
-            start: before(now, day),
-            end: now,
-        }),
-        (None, Some(end)) => Ok(Window {
-            start: before(end, day),
-            end,
-        }),
-        (Some(start), None) => Ok(Window {
-            start,
-            end: after(start, day),
-        }),
+        (None, None) => Ok(Window { start: before(now, day), end: now }),
+        (None, Some(end)) => Ok(Window { start: before(end, day), end }),
+        (Some(start), None) => Ok(Window { start, end: after(start, day) }),
         (Some(start), Some(end)) => explicit(start, end),
     }
 }
@@ -46,11 +37,7 @@ fn explicit(start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Window, AuditErr
     if end < start {
         return Err(AuditError::invalid(
             "end_date",
-            format!(
-                "end_date {} is before start_date {}",
-                end.to_rfc3339(),
-                start.to_rfc3339()
-            ),
+            format!("end_date {} is before start_date {}", end.to_rfc3339(), start.to_rfc3339()),
             "Swap the two, or leave one out for a window of 24 hours.",
         ));
     }
@@ -80,9 +67,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(y: i32, m: u32, d: u32) -> DateTime<Utc> {
-        Utc.with_ymd_and_hms(y, m, d, 0, 0, 0)
-            .single()
-            .unwrap_or_default()
+        Utc.with_ymd_and_hms(y, m, d, 0, 0, 0).single().unwrap_or_default()
     }
 
     #[test]
@@ -93,26 +78,15 @@ mod tests {
         assert!(resolve(Some(at(2024, 8, 31)), Some(at(2026, 3, 1)), now).is_err());
         assert!(resolve(Some(at(2024, 1, 1)), Some(at(2025, 7, 1)), now).is_ok());
         let microsecond = Duration::microseconds(1);
-        assert!(resolve(
-            Some(at(2024, 1, 1)),
-            Some(at(2025, 7, 1) + microsecond),
-            now
-        )
-        .is_err());
+        assert!(resolve(Some(at(2024, 1, 1)), Some(at(2025, 7, 1) + microsecond), now).is_err());
     }
 
     #[test]
     fn an_empty_window_is_allowed_and_a_reversed_one_is_not() {
         let t = at(2026, 5, 5);
-        assert_eq!(
-            resolve(Some(t), Some(t), t).ok(),
-            Some(Window { start: t, end: t })
-        );
+        assert_eq!(resolve(Some(t), Some(t), t).ok(), Some(Window { start: t, end: t }));
         let error = resolve(Some(t), Some(t - Duration::seconds(1)), t);
-        assert_eq!(
-            error.err().and_then(|e| e.field),
-            Some("end_date".to_string())
-        );
+        assert_eq!(error.err().and_then(|e| e.field), Some("end_date".to_string()));
     }
 
     proptest! {

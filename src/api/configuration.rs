@@ -28,8 +28,7 @@ fn record_configuration(
     target_id: Option<&str>,
     metadata: Option<JsonB>,
 ) -> SqlResult<()> {
-    record(category, organization.unwrap_or("default"), target_id, metadata.map(|m| m.0))
-        .map_err(to_report)
+    record(category, organization.unwrap_or("default"), target_id, metadata.map(|m| m.0)).map_err(to_report)
 }
 
 fn record(

@@ -23,9 +23,7 @@ fn check_import_format(format: Option<&str>) -> SqlResult<()> {
 #[pg_extern(sql = false)]
 fn import_event(event: Option<JsonB>, format: &str) -> SqlResult<pgrx::Uuid> {
     let record = event.map(|e| e.0).unwrap_or_default();
-    import_one(&record, format)
-        .map(|id| pgrx::Uuid::from_bytes(*id.as_bytes()))
-        .map_err(to_report)
+    import_one(&record, format).map(|id| pgrx::Uuid::from_bytes(*id.as_bytes())).map_err(to_report)
 }
 
 fn import_one(record: &serde_json::Value, format: &str) -> Result<uuid::Uuid, AuditError> {

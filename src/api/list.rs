@@ -43,7 +43,11 @@ impl Arguments {
 fn instant(field: &str, pg_micros: i64) -> Result<DateTime<Utc>, AuditError> {
     let finite = (pg_micros != i64::MIN && pg_micros != i64::MAX).then(|| backend::unix_micros(pg_micros));
     finite.and_then(DateTime::from_timestamp_micros).ok_or_else(|| {
-        AuditError::invalid(field, format!("{field} is not a finite instant"), "Leave the bound out, or give a date.")
+        AuditError::invalid(
+            field,
+            format!("{field} is not a finite instant"),
+            "Leave the bound out, or give a date.",
+        )
     })
 }
 
@@ -86,7 +90,9 @@ fn scope(organization: Option<&str>) -> Result<Scope, AuditError> {
         };
     }
     if reads_all {
-        return Ok(Scope::AllBut(organizations(include_str!("../../sql/queries/organizations_disabled.sql"))?));
+        return Ok(Scope::AllBut(organizations(include_str!(
+            "../../sql/queries/organizations_disabled.sql"
+        ))?));
     }
     let disabled = organizations(include_str!("../../sql/queries/organizations_disabled.sql"))?;
     let first = bound.first().cloned().unwrap_or_default();
@@ -116,6 +122,8 @@ fn refusal(organization: Option<&str>) -> AuditError {
     AuditError::new(
         Code::MissingEndpointPermission,
         format!("role \"{caller}\" may not read the audit log{what}"),
-        format!("GRANT audit_log_reader TO \"{caller}\", or SELECT audit_log.grant_read('{caller}', '{which}')."),
+        format!(
+            "GRANT audit_log_reader TO \"{caller}\", or SELECT audit_log.grant_read('{caller}', '{which}')."
+        ),
     )
 }

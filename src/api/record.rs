@@ -60,8 +60,7 @@ fn record(
         let own = Value::Object(own);
         known.check_metadata(&category, &own)?;
         let targets = json(targets);
-        let targets =
-            event::recorded_targets(&known.target_type, target_id, target_name, targets.as_ref())?;
+        let targets = event::recorded_targets(&known.target_type, target_id, target_name, targets.as_ref())?;
         let kinds: Vec<String> = targets.iter().map(|t| t.kind.clone()).collect();
         vocabulary::check("targets", &kinds)?;
         let context = context::current()?;
@@ -125,7 +124,13 @@ impl Recorded {
     fn payload(&self) -> Vec<u8> {
         let targets: Vec<Value> = self.targets.iter().map(Target::to_json).collect();
         let payload = json!([
-            self.category, targets, self.metadata, self.before, self.after, self.occurred_at, self.organization
+            self.category,
+            targets,
+            self.metadata,
+            self.before,
+            self.after,
+            self.occurred_at,
+            self.organization
         ]);
         Sha256::digest(payload.to_string()).to_vec()
     }

@@ -13,9 +13,7 @@ fn check_metadata_schema(metadata_schema: JsonB) -> SqlResult<()> {
 
 #[pg_extern(sql = false)]
 fn check_vocabulary(field: &str, codes: Vec<Option<String>>) -> SqlResult<()> {
-    let null = || {
-        AuditError::invalid(field, format!("{field} is null"), "Name a code of the vocabulary.")
-    };
+    let null = || AuditError::invalid(field, format!("{field} is null"), "Name a code of the vocabulary.");
     let codes: Option<Vec<String>> = codes.into_iter().collect();
     codes.ok_or_else(null).and_then(|codes| vocabulary::check(field, &codes)).map_err(to_report)
 }

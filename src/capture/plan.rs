@@ -118,11 +118,7 @@ impl Plan {
     }
 
     /// The category of a change: the first rule that matches, else the operation's own.
-    pub fn category(
-        &self,
-        operation: Operation,
-        matches: impl Fn(&Rule, Option<usize>) -> bool,
-    ) -> &str {
+    pub fn category(&self, operation: Operation, matches: impl Fn(&Rule, Option<usize>) -> bool) -> &str {
         let rule = self.rules.iter().find(|(rule, at)| rule.on == operation && matches(rule, *at));
         match rule {
             Some((rule, _)) => &rule.category,

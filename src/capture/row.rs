@@ -9,9 +9,9 @@ use audit_log_model::watch_options::{value_matches, Capture, Operation, Rule};
 use audit_log_model::AuditError;
 use serde_json::{Map, Value};
 
+use super::image;
 use super::moved::{self, Moved};
 use super::plan::{self, Plan, Recorded};
-use super::image;
 use crate::glue::backend;
 use crate::glue::render::{self, FixedSettings};
 use crate::glue::trigger::TriggerCall;

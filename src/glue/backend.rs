@@ -106,7 +106,12 @@ pub fn codes(table: &CStr) -> Vec<String> {
     unsafe {
         let relation = pg_sys::table_open(oid, pg_sys::AccessShareLock as i32);
         let scan = pg_sys::systable_beginscan(
-            relation, pg_sys::InvalidOid, false, std::ptr::null_mut(), 0, std::ptr::null_mut(),
+            relation,
+            pg_sys::InvalidOid,
+            false,
+            std::ptr::null_mut(),
+            0,
+            std::ptr::null_mut(),
         );
         loop {
             let tuple = pg_sys::systable_getnext(scan);

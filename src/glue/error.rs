@@ -25,9 +25,7 @@ pub fn sqlstate(code: Code) -> PgSqlErrorCode {
 /// The report PostgreSQL shows.
 pub fn to_report(error: AuditError) -> ErrorReport {
     let detail = error.detail_text();
-    ErrorReport::new(sqlstate(error.code), error.message, "audit_log")
-        .set_detail(detail)
-        .set_hint(error.hint)
+    ErrorReport::new(sqlstate(error.code), error.message, "audit_log").set_detail(detail).set_hint(error.hint)
 }
 
 /// The value, or the error raised; only entry points call this.

@@ -101,8 +101,7 @@ impl Builder {
         // SAFETY: by contract.
         unsafe {
             value.val.binary.data = &raw mut (*jsonb).root;
-            value.val.binary.len =
-                (pgrx::varlena::varsize_any(jsonb.cast()) - pg_sys::VARHDRSZ) as i32;
+            value.val.binary.len = (pgrx::varlena::varsize_any(jsonb.cast()) - pg_sys::VARHDRSZ) as i32;
         }
         self.scalar(value);
     }
@@ -116,8 +115,7 @@ impl Builder {
 
 /// Text as jsonb, by jsonb's own input function.
 pub fn from_text(json: &str) -> Result<pg_sys::Datum, AuditError> {
-    let text = std::ffi::CString::new(json)
-        .map_err(|_| AuditError::internal("a JSON text holds a NUL"))?;
+    let text = std::ffi::CString::new(json).map_err(|_| AuditError::internal("a JSON text holds a NUL"))?;
     // SAFETY: jsonb_in takes a terminated string.
     unsafe {
         pgrx::direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(pg_sys::Datum::from(text.as_ptr()))])

@@ -72,7 +72,13 @@ pub enum Renderer {
     Json,
     Jsonb,
     DateTime(pg_sys::Oid),
-    Array { element: pg_sys::Oid, renderer: Box<Renderer>, length: i16, by_value: bool, align: i8 },
+    Array {
+        element: pg_sys::Oid,
+        renderer: Box<Renderer>,
+        length: i16,
+        by_value: bool,
+        align: i8,
+    },
     Composite,
     /// Anything else by its output function.
     Output(pg_sys::Oid),
@@ -95,7 +101,10 @@ impl Renderer {
                 pg_sys::BYTEAOID => return Renderer::Bytea,
                 pg_sys::JSONOID => return Renderer::Json,
                 pg_sys::JSONBOID => return Renderer::Jsonb,
-                pg_sys::DATEOID | pg_sys::TIMEOID | pg_sys::TIMETZOID | pg_sys::TIMESTAMPOID
+                pg_sys::DATEOID
+                | pg_sys::TIMEOID
+                | pg_sys::TIMETZOID
+                | pg_sys::TIMESTAMPOID
                 | pg_sys::TIMESTAMPTZOID => return Renderer::DateTime(base),
                 _ => {}
             }
@@ -164,7 +173,9 @@ impl Renderer {
         // SAFETY: by contract.
         let bytes = unsafe {
             match self {
-                Renderer::Text | Renderer::Bytea | Renderer::DateTime(_) | Renderer::Output(_) => self.output_bytes(value),
+                Renderer::Text | Renderer::Bytea | Renderer::DateTime(_) | Renderer::Output(_) => {
+                    self.output_bytes(value)
+                }
                 _ => output(type_oid, value),
             }
         };
@@ -197,7 +208,14 @@ impl Renderer {
             let sizes = std::slice::from_raw_parts(array.add(1).cast::<i32>(), dimensions);
             let (mut items, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
             pg_sys::deconstruct_array(
-                array, *element, (*length).into(), *by_value, *align, &mut items, &mut nulls, &mut count,
+                array,
+                *element,
+                (*length).into(),
+                *by_value,
+                *align,
+                &mut items,
+                &mut nulls,
+                &mut count,
             );
             let item = |i: usize| (!*nulls.add(i)).then(|| *items.add(i));
             let mut next = 0..count as usize;
@@ -266,13 +284,23 @@ fn float(builder: &mut Builder, finite: bool, number: f64, shortest: &str) {
     // outlive the builder.
     unsafe {
         if !finite {
-            let name: &[u8] = if number.is_nan() { b"NaN" } else if number > 0.0 { b"Infinity" } else { b"-Infinity" };
+            let name: &[u8] = if number.is_nan() {
+                b"NaN"
+            } else if number > 0.0 {
+                b"Infinity"
+            } else {
+                b"-Infinity"
+            };
             return builder.string(name);
         }
         let text = terminate(shortest.as_bytes());
         let numeric = pgrx::direct_function_call_as_datum(
             pg_sys::numeric_in,
-            &[Some(pg_sys::Datum::from(text)), Some(pg_sys::Datum::from(0)), Some(pg_sys::Datum::from(-1_i32))],
+            &[
+                Some(pg_sys::Datum::from(text)),
+                Some(pg_sys::Datum::from(0)),
+                Some(pg_sys::Datum::from(-1_i32)),
+            ],
         );
         match numeric {
             Some(numeric) => builder.numeric(numeric.cast_mut_ptr()),
@@ -291,7 +319,10 @@ unsafe fn json(builder: &mut Builder, value: pg_sys::Datum) {
         let bytes = varlena_bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()));
         let fits = std::str::from_utf8(bytes).is_ok_and(json_exact::fits_jsonb);
         let parsed = if fits {
-            pgrx::direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(pg_sys::Datum::from(terminate(bytes)))])
+            pgrx::direct_function_call_as_datum(
+                pg_sys::jsonb_in,
+                &[Some(pg_sys::Datum::from(terminate(bytes)))],
+            )
         } else {
             None
         };
@@ -394,7 +425,11 @@ pub fn object(columns: &[ColumnValue]) -> pg_sys::Datum {
 }
 
 /// A column's value as text, where it is not NULL; the settings must be fixed.
-pub fn column_text(renderer: &Renderer, type_oid: pg_sys::Oid, value: Option<pg_sys::Datum>) -> Option<String> {
+pub fn column_text(
+    renderer: &Renderer,
+    type_oid: pg_sys::Oid,
+    value: Option<pg_sys::Datum>,
+) -> Option<String> {
     // SAFETY: the value is of the renderer's type: both come from the same row type.
     value.map(|value| unsafe { renderer.text(type_oid, value) })
 }

@@ -59,8 +59,8 @@ pub fn context() -> Option<String> {
 
 /// Sets the context as SET or SET LOCAL would; the check runs and may fail.
 pub fn set_context(text: Option<&str>, local: bool) -> Result<(), AuditError> {
-    let value = CString::new(text.unwrap_or_default())
-        .map_err(|_| AuditError::internal("a context holds a NUL"))?;
+    let value =
+        CString::new(text.unwrap_or_default()).map_err(|_| AuditError::internal("a context holds a NUL"))?;
     let action = if local { pg_sys::GucAction::GUC_ACTION_LOCAL } else { pg_sys::GucAction::GUC_ACTION_SET };
     // SAFETY: terminated strings; a refused value raises.
     unsafe {

@@ -36,7 +36,9 @@ impl Output {
             return Err(AuditError::internal("audit_log.list and audit_log.entry have different columns"));
         }
         // SAFETY: as many values as columns; the store copies them.
-        unsafe { pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_mut_ptr(), nulls.as_mut_ptr()) };
+        unsafe {
+            pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_mut_ptr(), nulls.as_mut_ptr())
+        };
         Ok(())
     }
 }

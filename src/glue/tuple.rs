@@ -2,8 +2,8 @@
 
 use std::ffi::CStr;
 
-use pgrx::varlena::{varatt_is_1b_e, vardata_any, varsize_any_exhdr, varsize_external, vartag_external};
 use pgrx::pg_sys;
+use pgrx::varlena::{varatt_is_1b_e, vardata_any, varsize_any_exhdr, varsize_external, vartag_external};
 
 use super::version;
 
@@ -147,12 +147,12 @@ unsafe fn same_varlena(a: pg_sys::Datum, b: pg_sys::Datum) -> bool {
     // SAFETY: by contract; detoasting returns plain varlenas.
     unsafe {
         let (pa, pb) = (a.cast_mut_ptr::<pg_sys::varlena>(), b.cast_mut_ptr::<pg_sys::varlena>());
-        let on_disk = |p| {
-            varatt_is_1b_e(p) && u32::from(vartag_external(p)) == pg_sys::vartag_external::VARTAG_ONDISK
-        };
+        let on_disk =
+            |p| varatt_is_1b_e(p) && u32::from(vartag_external(p)) == pg_sys::vartag_external::VARTAG_ONDISK;
         // An update carries unchanged large values over by their address.
         if on_disk(pa) && on_disk(pb) {
-            let bytes = |p: *mut pg_sys::varlena| std::slice::from_raw_parts(p.cast::<u8>(), varsize_external(p));
+            let bytes =
+                |p: *mut pg_sys::varlena| std::slice::from_raw_parts(p.cast::<u8>(), varsize_external(p));
             if bytes(pa) == bytes(pb) {
                 return true;
             }

@@ -70,7 +70,11 @@ pub fn latest_instant() -> i64 {
     CLOCK.with_borrow(|clock| {
         let now = backend::now_unix_micros();
         let bridged = (0..=MAX_BRIDGED_MICROS).contains(&(clock.last - now));
-        if bridged { clock.last } else { now }
+        if bridged {
+            clock.last
+        } else {
+            now
+        }
     })
 }
 
@@ -150,6 +154,9 @@ pub fn not_enabled(organization: &str) -> AuditError {
     AuditError::new(
         Code::AuditLogsNotEnabled,
         format!("audit logs are not enabled for organization \"{organization}\""),
-        format!("SELECT audit_log.enable_organization('{}') switches them on.", organization.replace('\'', "''")),
+        format!(
+            "SELECT audit_log.enable_organization('{}') switches them on.",
+            organization.replace('\'', "''")
+        ),
     )
 }

@@ -27,7 +27,10 @@ pub fn enabled(organization: &str) -> Result<bool, AuditError> {
     let enabled = match state(organization)? {
         Some(enabled) => enabled,
         None if setting::auto_enable_organizations() => {
-            spi::execute(include_str!("../../sql/queries/organization_seen.sql"), &[text(Some(organization))])?;
+            spi::execute(
+                include_str!("../../sql/queries/organization_seen.sql"),
+                &[text(Some(organization))],
+            )?;
             true
         }
         // Not remembered: the setting may change.

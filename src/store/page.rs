@@ -6,8 +6,8 @@ use audit_log_model::AuditError;
 use pgrx::pg_sys;
 use uuid::Uuid;
 
-use crate::glue::spi::{self, texts, Arg, Row, Rows};
 use crate::glue::backend;
+use crate::glue::spi::{self, texts, Arg, Row, Rows};
 
 /// Which organizations a page shows.
 pub enum Scope {
@@ -92,7 +92,13 @@ pub fn read(
     })
 }
 
-fn next_cursor(request: &ListRequest, start: i64, end: i64, rows: &Rows, limit: usize) -> Result<String, AuditError> {
+fn next_cursor(
+    request: &ListRequest,
+    start: i64,
+    end: i64,
+    rows: &Rows,
+    limit: usize,
+) -> Result<String, AuditError> {
     let missing = || AuditError::internal("a listed row has no id or occurred_at");
     let last = rows.iter().nth(limit - 1).ok_or_else(missing)?;
     let id: pgrx::Uuid = last.get(1).ok_or_else(missing)?;

@@ -25,9 +25,10 @@ thread_local! {
 pub fn category(code: &str) -> Result<Category, AuditError> {
     let sql = include_str!("../../sql/queries/category.sql");
     let found = spi::select_latest(sql, &[text(Some(code))], |rows| {
-        Ok(rows.iter().next().and_then(|r| {
-            Some(Category { target_type: r.get(1)?, metadata_schema: r.get(2) })
-        }))
+        Ok(rows
+            .iter()
+            .next()
+            .and_then(|r| Some(Category { target_type: r.get(1)?, metadata_schema: r.get(2) })))
     })?;
     match found {
         Some(category) => Ok(category),
@@ -57,9 +58,18 @@ fn known(field: &str) -> Vec<String> {
 
 fn unknown(field: &str, code: &str) -> AuditError {
     let (noun, listed) = match field {
-        "category" | "categories" => ("category", "SELECT category FROM audit_log.vocabulary lists the categories; define_category adds one."),
-        "actor_type" => ("actor type", "SELECT code FROM audit_log.actor_type lists the types; define_actor_type adds one."),
-        _ => ("target type", "SELECT code FROM audit_log.target_type lists the types; define_target_type adds one."),
+        "category" | "categories" => (
+            "category",
+            "SELECT category FROM audit_log.vocabulary lists the categories; define_category adds one.",
+        ),
+        "actor_type" => (
+            "actor type",
+            "SELECT code FROM audit_log.actor_type lists the types; define_actor_type adds one.",
+        ),
+        _ => (
+            "target type",
+            "SELECT code FROM audit_log.target_type lists the types; define_target_type adds one.",
+        ),
     };
     let known = known(field);
     AuditError::invalid(

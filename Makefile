@@ -1,0 +1,40 @@
+# make demo     see it work, on a throwaway server
+# make test     every test, on throwaway servers
+# make install  into the server of PG_CONFIG
+PG_CONFIG ?= pg_config
+MAJOR ?= 15
+embedded = target/postgres/$(1)/bin/pg_config
+
+.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 prerequisites clean
+
+help:
+	@sed -n '1,3s/^# //p' Makefile
+
+prerequisites:
+	@scripts/prerequisites.sh
+
+demo: prerequisites
+	@scripts/postgres.sh $(MAJOR)
+	@scripts/install.sh $(call embedded,$(MAJOR)) dev
+	@scripts/demo.sh target/postgres/$(MAJOR)/bin
+
+test: prerequisites lint test-model test-pg15 test-pg18
+	@printf '\n== Everything passed\n'
+
+lint: prerequisites
+	@scripts/lint.sh
+
+test-model: prerequisites
+	@printf '\n== Tests that need no server\n'
+	@cargo test --quiet --locked --package audit_log_model
+
+test-pg15 test-pg16 test-pg17 test-pg18: test-pg%: prerequisites
+	@scripts/postgres.sh $*
+	@scripts/install.sh $(call embedded,$*) dev
+	@scripts/test.sh $*
+
+install:
+	@scripts/install.sh $(PG_CONFIG) release
+
+clean:
+	@cargo clean

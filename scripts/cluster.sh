@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# A throwaway cluster that listens on no port, only on a socket in its own directory.
+#   cluster.sh start BINDIR [SETTING=VALUE …]   prints its directory, which holds socket, data, log
+#   cluster.sh stop DIRECTORY                   stops it and removes the directory
+source "$(dirname "$0")/lib.sh"
+
+case $1 in
+start)
+    bindir=$(cd "$2" && pwd)
+    shift 2
+    dir=$(mktemp -d "${TMPDIR:-/tmp}/audit_log.XXXXXX")
+    if [ "$(id -u)" = 0 ]; then
+        chown postgres "$dir"
+        # A checkout that the user postgres cannot reach: the server runs from a copy.
+        if ! as_server_user test -x "$bindir/postgres" 2>/dev/null; then
+            cp -r "$(dirname "$bindir")" "$dir/server"
+            chown -R postgres "$dir/server"
+            bindir="$dir/server/bin"
+        fi
+    fi
+    chmod 755 "$dir"
+    echo "$bindir" > "$dir/bindir"
+    cd /
+    as_server_user "$bindir/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync \
+        > "$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; exit 1; }
+    {
+        echo "listen_addresses = ''"
+        echo "unix_socket_directories = '$dir'"
+        echo "fsync = off"
+        for setting in "$@"; do echo "${setting%%=*} = '${setting#*=}'"; done
+    } | as_server_user tee -a "$dir/data/postgresql.conf" > /dev/null
+    as_server_user "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 start > /dev/null ||
+        { cat "$dir/log" >&2; exit 1; }
+    echo "$dir"
+    ;;
+stop)
+    dir=$2
+    bindir=$(cat "$dir/bindir")
+    cd /
+    as_server_user "$bindir/pg_ctl" -D "$dir/data" -m immediate -w stop > /dev/null 2>&1 || true
+    rm -rf "$dir"
+    ;;
+*)
+    die "cluster.sh start BINDIR [SETTING=VALUE …] | stop DIRECTORY"
+    ;;
+esac

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Formatting and clippy, warnings being errors.
+source "$(dirname "$0")/lib.sh"
+
+say "Formatting and lints"
+"$project/scripts/postgres.sh" 15
+cd "$project"
+cargo fmt --all --check
+export PGRX_PG_CONFIG_PATH="$project/target/postgres/15/bin/pg_config"
+export LIBCLANG_PATH="$tools/python/clang/native"
+BINDGEN_EXTRA_CLANG_ARGS="-I$(gcc -print-file-name=include)"
+export BINDGEN_EXTRA_CLANG_ARGS
+cargo clippy --quiet --locked --package audit_log --lib --no-default-features --features pg15 --target-dir target/build/pg15 -- -D warnings
+cargo clippy --quiet --locked --package audit_log_model --package audit_log_tests --all-targets -- -D warnings
+note "clean"
