@@ -4,6 +4,13 @@ DO $bootstrap$
 DECLARE
   wanted record;
 BEGIN
+  IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
+    RAISE EXCEPTION 'audit_log needs a database encoded in UTF8, not %', pg_catalog.getdatabaseencoding()
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'code: not_in_prerequisite_state',
+            HINT = 'CREATE DATABASE … ENCODING ''UTF8'' TEMPLATE template0, and move the data there.';
+  END IF;
+
   -- Whoever owns the schema could replace what is in it, so it must be whoever installs this.
   IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n
                  WHERE n.nspname OPERATOR(pg_catalog.=) 'audit_log'
@@ -16,6 +23,8 @@ BEGIN
             HINT = 'Drop the schema or give it to a superuser, then run CREATE EXTENSION again.';
   END IF;
 
+  -- Another database's CREATE EXTENSION may be making the same roles: one at a time.
+  LOCK TABLE pg_catalog.pg_authid IN SHARE UPDATE EXCLUSIVE MODE;
   FOR wanted IN
     SELECT * FROM (VALUES
       ('audit_log_reader', 'audit_log: reads every organization''s entries'),
