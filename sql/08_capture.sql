@@ -123,10 +123,11 @@ BEGIN
     SELECT c.oid::regclass AS relid
     FROM (SELECT relation AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(relation) p) tree
     JOIN pg_catalog.pg_class c ON c.oid = tree.relid
-    WHERE (c.relkind IN ('r', 'p') OR (foreign_too AND c.relkind = 'f'))
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t
-                      WHERE t.tgrelid = c.oid AND t.tgfoid = 'audit_log.capture_truncate()'::regprocedure)
+    WHERE c.relkind IN ('r', 'p') OR (foreign_too AND c.relkind = 'f')
   LOOP
+    -- Asked anew for each: the event trigger, fired by the one before, may have made it.
+    CONTINUE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger t
+                          WHERE t.tgrelid = member.relid AND t.tgfoid = 'audit_log.capture_truncate()'::regprocedure);
     EXECUTE pg_catalog.format('CREATE TRIGGER "!audit_log_truncate" AFTER TRUNCATE ON %s
       FOR EACH STATEMENT EXECUTE FUNCTION audit_log.capture_truncate()', member.relid);
     EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER "!audit_log_truncate"', member.relid);

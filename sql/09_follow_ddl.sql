@@ -48,7 +48,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION audit_log.follow_options(regclass, jsonb) IS 'A watch''s options brought in line with the table as it is now. Internal.';
 
-CREATE FUNCTION audit_log.follow_relation(changed oid) RETURNS void
+CREATE FUNCTION audit_log.follow_relation(changed oid, adds_partition boolean) RETURNS void
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -66,14 +66,16 @@ BEGIN
     IF now_is <> watch.options THEN
       PERFORM audit_log.write_row_trigger(watch.relid, now_is);
     END IF;
-    PERFORM audit_log.write_truncate_triggers(watch.relid);
+    IF adds_partition THEN
+      PERFORM audit_log.write_truncate_triggers(watch.relid);
+    END IF;
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION audit_log.follow_relation(oid) IS 'Brings the triggers on a table, or on the watched parent of a partition, in line with it. Internal.';
+COMMENT ON FUNCTION audit_log.follow_relation(oid, boolean) IS 'Brings the triggers on a table, or on the watched parent of a partition, in line with it. Internal.';
 
-CREATE FUNCTION audit_log.follow_ddl() RETURNS event_trigger
-  LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION audit_log.follow_commands(adds_partition boolean) RETURNS void
+  LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -96,7 +98,7 @@ BEGIN
     WHERE c.classid = 'pg_catalog.pg_namespace'::regclass
   LOOP
     BEGIN
-      PERFORM audit_log.follow_relation(affected);
+      PERFORM audit_log.follow_relation(affected, adds_partition);
     EXCEPTION WHEN OTHERS THEN
       -- DDL is the application's; capture itself still understands what was not followed here.
       RAISE WARNING 'audit_log could not follow a change of %: %', affected::regclass, SQLERRM
@@ -105,6 +107,10 @@ BEGIN
   END LOOP;
 END
 $$;
+COMMENT ON FUNCTION audit_log.follow_commands(boolean) IS 'Follows the DDL commands of the event trigger that is running; adds_partition says whether they put a table into a partitioned one. Internal.';
+
+CREATE FUNCTION audit_log.follow_ddl() RETURNS event_trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_follow_ddl';
 COMMENT ON FUNCTION audit_log.follow_ddl() IS 'Event trigger: keeps watches true when tables are altered, attached, renamed or restored. Never fails the DDL.';
 
 CREATE EVENT TRIGGER audit_log_follow_ddl ON ddl_command_end

@@ -43,6 +43,7 @@ impl Cluster {
         );
         let dir = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_string());
         let bindir = PathBuf::from(std::fs::read_to_string(dir.join("bindir")).expect("bindir").trim());
+        #[allow(clippy::zombie_processes)] // it is this process's end that it waits for
         let mut keeper = keeper(&script, &dir, keep_log);
         // The pipe closes with this process; until then it must stay open.
         std::mem::forget(keeper.stdin.take());
@@ -63,7 +64,7 @@ impl Cluster {
     }
 }
 
-/// Waits, in a process of its own, for this one to end; then keeps the log and stops the cluster.
+/// Waits, in a process of its own that outlives this one, for this one to end; then keeps the log and stops the cluster.
 fn keeper(script: &Path, dir: &Path, keep_log: Option<&Path>) -> Child {
     let script = format!(
         "cat >/dev/null; {}\n'{}' stop '{}'",

@@ -1,5 +1,6 @@
 //! Row changes become entries.
 
+pub mod ddl;
 pub mod image;
 pub mod moved;
 pub mod plan;

@@ -5,6 +5,7 @@ use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
 use pgrx::pg_sys;
 
 use super::error::unwrap_or_raise;
+use super::event_trigger::EventTriggerCall;
 use super::srf::Output;
 use super::trigger::TriggerCall;
 use super::{callbacks, setting};
@@ -55,6 +56,12 @@ pg_function!(audit_log_refuse_change, pg_finfo_audit_log_refuse_change, |fcinfo|
     // SAFETY: PostgreSQL's own call.
     let call = unsafe { TriggerCall::from_call(fcinfo)? };
     crate::store::guard::refuse(call.operation()).map(nothing)
+});
+
+pg_function!(audit_log_follow_ddl, pg_finfo_audit_log_follow_ddl, |fcinfo| {
+    // SAFETY: PostgreSQL's own call.
+    let call = unsafe { EventTriggerCall::from_call(fcinfo)? };
+    crate::capture::ddl::follow(&call).map(nothing)
 });
 
 pg_function!(audit_log_list, pg_finfo_audit_log_list, |fcinfo| {

@@ -7,6 +7,7 @@ pub mod backend;
 pub mod callbacks;
 pub mod entry_points;
 pub mod error;
+pub mod event_trigger;
 pub mod identity;
 pub mod jsonb;
 pub mod render;

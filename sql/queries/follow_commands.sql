@@ -1,0 +1,1 @@
+SELECT audit_log.follow_commands($1)

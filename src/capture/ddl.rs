@@ -1,0 +1,16 @@
+//! DDL on watched tables: what their triggers carry follows it.
+
+use audit_log_model::AuditError;
+
+use crate::glue::event_trigger::{in_binary_upgrade, EventTriggerCall};
+use crate::glue::spi::{self, Arg};
+
+/// The event trigger. What it does is SQL; here is only what SQL cannot see of a command.
+pub fn follow(call: &EventTriggerCall) -> Result<(), AuditError> {
+    if in_binary_upgrade() {
+        return Ok(());
+    }
+    let sql = include_str!("../../sql/queries/follow_commands.sql");
+    spi::execute(sql, &[Arg::of(Some(call.adds_partition()))])?;
+    Ok(())
+}
