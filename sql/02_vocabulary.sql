@@ -56,7 +56,7 @@ COMMENT ON COLUMN audit_log.vocabulary.deprecated IS 'True once deprecate_catego
 COMMENT ON COLUMN audit_log.vocabulary.metadata_schema IS 'JSON Schema that record() checks metadata against, if any.';
 
 CREATE FUNCTION audit_log.check_metadata_schema(metadata_schema jsonb) RETURNS void
-  LANGUAGE c STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'check_metadata_schema_wrapper';
+  LANGUAGE c STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_check_metadata_schema';
 COMMENT ON FUNCTION audit_log.check_metadata_schema(jsonb) IS 'Fails with 22023 where the argument is not a JSON Schema. Internal.';
 
 CREATE FUNCTION audit_log.check_code(field text, code text) RETURNS void

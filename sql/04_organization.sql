@@ -36,7 +36,7 @@ CREATE FUNCTION audit_log.configuration_changed() RETURNS void
 COMMENT ON FUNCTION audit_log.configuration_changed() IS 'Tells every session to forget what it knows of organizations and vocabulary, at this transaction''s commit. Internal.';
 
 CREATE FUNCTION audit_log.record_configuration(category text, organization text, target_id text, metadata jsonb) RETURNS void
-  LANGUAGE c AS 'MODULE_PATHNAME', 'record_configuration_wrapper';
+  LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_record_configuration';
 COMMENT ON FUNCTION audit_log.record_configuration(text, text, text, jsonb) IS 'Records a change of this extension''s own configuration, in the organization it concerns or in default; nothing where that one is disabled. Internal.';
 
 CREATE FUNCTION audit_log.check_organization(id text) RETURNS void

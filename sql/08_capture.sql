@@ -2,7 +2,10 @@
 --
 -- A watched table has the row trigger "!audit_log" (the name sorts before the application's own)
 -- whose one argument is the options as JSON; so the options are dumped, restored and dropped with
--- the table. "!audit_log_truncate" is on the table and on each partition. There is no other state.
+-- the table. There is no other state. The table and each partition of it also have statement
+-- triggers: "!audit_log_truncate"; and, in a partitioned tree, "!audit_log_truncating" (before, to
+-- tell one TRUNCATE of many tables from many) and, on parents, "!audit_log_moved" (after UPDATE,
+-- to settle rows that left their partition and arrived nowhere).
 
 CREATE FUNCTION audit_log.capture() RETURNS trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_capture';
@@ -11,6 +14,16 @@ COMMENT ON FUNCTION audit_log.capture() IS 'Row trigger that records what happen
 CREATE FUNCTION audit_log.capture_truncate() RETURNS trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_capture_truncate';
 COMMENT ON FUNCTION audit_log.capture_truncate() IS 'Statement trigger that records TRUNCATE; audit_log.watch() makes it.';
+
+CREATE FUNCTION audit_log.capture_moved() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_capture_moved';
+COMMENT ON FUNCTION audit_log.capture_moved() IS 'Statement trigger that ends an UPDATE of a partitioned table; audit_log.watch() makes it.';
+
+CREATE VIEW audit_log.member_trigger AS
+SELECT t.tgrelid, t.tgname
+FROM pg_catalog.pg_trigger t
+WHERE t.tgfoid IN ('audit_log.capture_truncate()'::regprocedure, 'audit_log.capture_moved()'::regprocedure);
+COMMENT ON VIEW audit_log.member_trigger IS 'The statement triggers of watched tables and their partitions. Internal.';
 
 CREATE VIEW audit_log.watch_trigger AS
 SELECT t.tgrelid AS relid,
@@ -82,7 +95,12 @@ BEGIN
   IF known.name = label THEN
     RETURN known.id;
   ELSIF known.id IS NULL THEN
-    SELECT r.id INTO new_id FROM audit_log.relation_name r WHERE r.name = label ORDER BY r.id DESC LIMIT 1;
+    -- A name that a watched table has left behind is not this table's past.
+    SELECT r.id INTO new_id FROM audit_log.relation_name r
+    WHERE r.name = label
+      AND NOT EXISTS (SELECT FROM audit_log.watch_trigger w JOIN audit_log.relation_name o
+                      ON o.id = (w.options ->> 'relation_id')::integer WHERE o.lineage = r.lineage)
+    ORDER BY r.id DESC LIMIT 1;
     IF FOUND THEN
       RETURN new_id;
     END IF;
@@ -111,27 +129,46 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.write_row_trigger(regclass, jsonb) IS 'Makes or replaces the row trigger of a watched table. Internal.';
 
-CREATE FUNCTION audit_log.write_truncate_triggers(relation regclass) RETURNS void
+CREATE FUNCTION audit_log.write_member_triggers(relation regclass) RETURNS void
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   member record;
   foreign_too boolean := pg_catalog.current_setting('server_version_num')::integer >= 160000;
+  partitioned boolean := (SELECT c.relkind = 'p' FROM pg_catalog.pg_class c WHERE c.oid = relation);
 BEGIN
   FOR member IN
-    SELECT c.oid::regclass AS relid
+    SELECT c.oid::regclass AS relid, wanted.*
     FROM (SELECT relation AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(relation) p) tree
     JOIN pg_catalog.pg_class c ON c.oid = tree.relid
-    WHERE c.relkind IN ('r', 'p') OR (foreign_too AND c.relkind = 'f')
+    CROSS JOIN (VALUES ('!audit_log_truncate', 'AFTER TRUNCATE', 'capture_truncate'),
+                       ('!audit_log_truncating', 'BEFORE TRUNCATE', 'capture_truncate'),
+                       ('!audit_log_moved', 'AFTER UPDATE', 'capture_moved')) AS wanted(name, event, function)
+    WHERE (c.relkind IN ('r', 'p') OR (foreign_too AND c.relkind = 'f'))
+      AND (partitioned OR wanted.name = '!audit_log_truncate')
+      AND (c.relkind = 'p' OR wanted.name <> '!audit_log_moved')
   LOOP
     -- Asked anew for each: the event trigger, fired by the one before, may have made it.
-    CONTINUE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger t
-                          WHERE t.tgrelid = member.relid AND t.tgfoid = 'audit_log.capture_truncate()'::regprocedure);
-    EXECUTE pg_catalog.format('CREATE TRIGGER "!audit_log_truncate" AFTER TRUNCATE ON %s
-      FOR EACH STATEMENT EXECUTE FUNCTION audit_log.capture_truncate()', member.relid);
-    EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER "!audit_log_truncate"', member.relid);
+    CONTINUE WHEN EXISTS (SELECT FROM audit_log.member_trigger t WHERE t.tgrelid = member.relid AND t.tgname = member.name);
+    EXECUTE pg_catalog.format('CREATE TRIGGER %I %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION audit_log.%I()',
+                              member.name, member.event, member.relid, member.function);
+    EXECUTE pg_catalog.format('ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %I', member.relid, member.name);
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION audit_log.write_truncate_triggers(regclass) IS 'Makes the truncate triggers a watched table and its partitions lack. Internal.';
+COMMENT ON FUNCTION audit_log.write_member_triggers(regclass) IS 'Makes the statement triggers that a watched table and its partitions lack. Internal.';
+
+CREATE FUNCTION audit_log.drop_member_triggers(relation regclass) RETURNS void
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  member record;
+BEGIN
+  FOR member IN SELECT t.tgname FROM audit_log.member_trigger t WHERE t.tgrelid = relation LOOP
+    EXECUTE pg_catalog.format('DROP TRIGGER %I ON %s', member.tgname, relation);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION audit_log.drop_member_triggers(regclass) IS 'Drops the statement triggers of one table. Internal.';

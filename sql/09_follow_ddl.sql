@@ -67,14 +67,14 @@ BEGIN
       PERFORM audit_log.write_row_trigger(watch.relid, now_is);
     END IF;
     IF adds_partition THEN
-      PERFORM audit_log.write_truncate_triggers(watch.relid);
+      PERFORM audit_log.write_member_triggers(watch.relid);
     END IF;
   END LOOP;
 END
 $$;
 COMMENT ON FUNCTION audit_log.follow_relation(oid, boolean) IS 'Brings the triggers on a table, or on the watched parent of a partition, in line with it. Internal.';
 
-CREATE FUNCTION audit_log.follow_commands(adds_partition boolean) RETURNS void
+CREATE FUNCTION audit_log.follow_commands(adds_partition boolean, removes_partition boolean) RETURNS void
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -99,6 +99,12 @@ BEGIN
   LOOP
     BEGIN
       PERFORM audit_log.follow_relation(affected, adds_partition);
+      IF removes_partition THEN
+        PERFORM audit_log.drop_member_triggers(t.tgrelid)
+        FROM (SELECT DISTINCT m.tgrelid FROM audit_log.member_trigger m) t
+        WHERE NOT EXISTS (SELECT FROM audit_log.watch_trigger w
+                          WHERE w.relid = t.tgrelid OR w.relid IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(t.tgrelid) a));
+      END IF;
     EXCEPTION WHEN OTHERS THEN
       -- DDL is the application's; capture itself still understands what was not followed here.
       RAISE WARNING 'audit_log could not follow a change of %: %', affected::regclass, SQLERRM
@@ -107,13 +113,14 @@ BEGIN
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION audit_log.follow_commands(boolean) IS 'Follows the DDL commands of the event trigger that is running; adds_partition says whether they put a table into a partitioned one. Internal.';
+COMMENT ON FUNCTION audit_log.follow_commands(boolean, boolean) IS 'Follows the DDL commands of the event trigger that is running; the arguments say whether they put a table into a partitioned one, or take it out. Internal.';
 
 CREATE FUNCTION audit_log.follow_ddl() RETURNS event_trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_follow_ddl';
 COMMENT ON FUNCTION audit_log.follow_ddl() IS 'Event trigger: keeps watches true when tables are altered, attached, renamed or restored. Never fails the DDL.';
 
 CREATE EVENT TRIGGER audit_log_follow_ddl ON ddl_command_end
-  WHEN TAG IN ('ALTER TABLE', 'ALTER FOREIGN TABLE', 'ALTER SCHEMA', 'CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE TRIGGER')
+  -- ALTER INDEX and its like rename tables, too.
+  WHEN TAG IN ('ALTER TABLE', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER SEQUENCE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER SCHEMA', 'CREATE SCHEMA', 'CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE TRIGGER')
   EXECUTE FUNCTION audit_log.follow_ddl();
 ALTER EVENT TRIGGER audit_log_follow_ddl ENABLE ALWAYS;

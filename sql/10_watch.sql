@@ -24,11 +24,17 @@ $$;
 COMMENT ON FUNCTION audit_log.column_ref(regclass, text, name) IS 'A column reference [name, number]; 22023 where the table has no such column. Internal.';
 
 CREATE FUNCTION audit_log.column_refs(relation regclass, field text, names name[]) RETURNS jsonb
-  LANGUAGE sql STABLE
+  LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT coalesce(pg_catalog.jsonb_agg(audit_log.column_ref(relation, field, c.n) ORDER BY c.i), '[]')
-  FROM pg_catalog.unnest(names) WITH ORDINALITY AS c(n, i)
+BEGIN
+  IF pg_catalog.array_position(names, NULL) IS NOT NULL THEN
+    RAISE EXCEPTION '% names a column that is null', field
+      USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: ' || field, HINT = 'Leave null items out.';
+  END IF;
+  RETURN (SELECT coalesce(pg_catalog.jsonb_agg(audit_log.column_ref(relation, field, c.n) ORDER BY c.i), '[]')
+  FROM pg_catalog.unnest(names) WITH ORDINALITY AS c(n, i));
+END
 $$;
 COMMENT ON FUNCTION audit_log.column_refs(regclass, text, name[]) IS 'A list of column references. Internal.';
 
@@ -270,7 +276,7 @@ BEGIN
   PERFORM audit_log.check_redact(options);
   PERFORM audit_log.ensure_partitions();
   PERFORM audit_log.write_row_trigger(relation, options);
-  PERFORM audit_log.write_truncate_triggers(relation);
+  PERFORM audit_log.write_member_triggers(relation);
   PERFORM audit_log.record_configuration('watch_changed', NULL, audit_log.relation_label(relation),
     pg_catalog.jsonb_build_object('watched', true, 'replaced', before IS NOT NULL,
       'options', (SELECT pg_catalog.jsonb_strip_nulls(pg_catalog.to_jsonb(w) - 'relation') FROM audit_log.watched w WHERE w.relation = watch.relation)));
@@ -283,8 +289,6 @@ CREATE FUNCTION audit_log.unwatch(relation regclass) RETURNS void
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
-DECLARE
-  member record;
 BEGIN
   IF NOT EXISTS (SELECT FROM audit_log.watch_trigger w WHERE w.relid = relation) THEN
     RAISE EXCEPTION '% is not watched', relation
@@ -292,13 +296,8 @@ BEGIN
             HINT = 'SELECT relation FROM audit_log.watched lists what is; of a partition, unwatch the parent.';
   END IF;
   EXECUTE pg_catalog.format('DROP TRIGGER "!audit_log" ON %s', relation);
-  FOR member IN
-    SELECT t.tgrelid::regclass AS relid FROM pg_catalog.pg_trigger t
-    WHERE t.tgfoid = 'audit_log.capture_truncate()'::regprocedure
-      AND (t.tgrelid = relation OR t.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(relation) p))
-  LOOP
-    EXECUTE pg_catalog.format('DROP TRIGGER "!audit_log_truncate" ON %s', member.relid);
-  END LOOP;
+  PERFORM audit_log.drop_member_triggers(tree.relid)
+  FROM (SELECT relation AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(relation) p) tree;
   PERFORM audit_log.record_configuration('watch_changed', NULL, audit_log.relation_label(relation),
     pg_catalog.jsonb_build_object('watched', false));
 END

@@ -4,11 +4,11 @@ CREATE FUNCTION audit_log.record(
   category text, target_id text DEFAULT NULL, target_name text DEFAULT NULL, targets jsonb DEFAULT NULL,
   metadata jsonb DEFAULT NULL, before jsonb DEFAULT NULL, after jsonb DEFAULT NULL,
   occurred_at timestamptz DEFAULT NULL, organization text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS uuid
-  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'record_wrapper';
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'audit_log_record';
 COMMENT ON FUNCTION audit_log.record(text, text, text, jsonb, jsonb, jsonb, jsonb, timestamptz, text, text) IS 'Records an event; returns its id. target_id and target_name name the primary target, of the category''s type; targets are the others, [{"type", "id", "name"?, "relation"?, "metadata"?}], the first of them the primary one where target_id is not given. occurred_at is now by default, organization the context''s. The same idempotency_key within an organization returns the first id, and 22023 where the payload differs. 22023: unknown category, target type, or metadata that does not match the category''s schema. 55000 audit_logs_not_enabled: the organization is disabled.';
 
 CREATE FUNCTION audit_log.import_event(event jsonb, format text) RETURNS uuid
-  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'import_event_wrapper';
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'audit_log_import_event';
 COMMENT ON FUNCTION audit_log.import_event(jsonb, text) IS 'Imports one record or fails. Internal; audit_log.import() is the public call.';
 
 CREATE FUNCTION audit_log.check_import_format(format text) RETURNS void

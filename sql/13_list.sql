@@ -47,5 +47,5 @@ $$;
 COMMENT ON FUNCTION audit_log.entry_json(audit_log.entry) IS 'An entry in the listing API''s shape: camelCase, actor, effectiveActor and target as objects, instants in UTC.';
 
 CREATE FUNCTION audit_log.list_json(request jsonb) RETURNS jsonb
-  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'list_json_wrapper';
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'audit_log_list_json';
 COMMENT ON FUNCTION audit_log.list_json(jsonb) IS 'list() as an API: request {"cursor", "limit", "startDate", "endDate", "actorIds", "targetIds", "targetTypes", "categories", "organization"}, dates ISO 8601; answer {"success": true, "results": […], "moreDataAvailable", "nextCursor"} or {"success": false, "status", "errorInfo": {"code", "message", "field"?}}. Does not raise for invalid_input, cursor_invalid, audit_logs_not_enabled, missing_endpoint_permission.';

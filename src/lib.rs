@@ -6,6 +6,7 @@
 
 mod api;
 mod capture;
+mod entry_points;
 mod glue;
 mod install;
 mod store;

@@ -1,1 +1,1 @@
-SELECT audit_log.follow_commands($1)
+SELECT audit_log.follow_commands($1, $2)

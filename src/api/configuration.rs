@@ -2,12 +2,11 @@
 
 use audit_log_model::event::{Relation, Target};
 use audit_log_model::AuditError;
-use pgrx::{pg_extern, JsonB};
+use pgrx::pg_extern;
 use serde_json::Value;
 
 use crate::capture::row::with_context;
 use crate::glue::backend;
-use crate::glue::error::{to_report, SqlResult};
 use crate::store::append::{self, NewEntry};
 use crate::store::{context, organization, vocabulary};
 
@@ -21,22 +20,14 @@ fn system_identifier() -> i64 {
     backend::system_identifier()
 }
 
-#[pg_extern(sql = false)]
-fn record_configuration(
+/// Records a change of the extension's own configuration; nothing in a disabled organization.
+pub fn record(
     category: &str,
     organization: Option<&str>,
     target_id: Option<&str>,
-    metadata: Option<JsonB>,
-) -> SqlResult<()> {
-    record(category, organization.unwrap_or("default"), target_id, metadata.map(|m| m.0)).map_err(to_report)
-}
-
-fn record(
-    category: &str,
-    organization: &str,
-    target_id: Option<&str>,
     metadata: Option<Value>,
 ) -> Result<(), AuditError> {
+    let organization = organization.unwrap_or("default");
     // Nothing of a disabled organization is recorded, this included.
     if !organization::enabled(organization)? {
         return Ok(());

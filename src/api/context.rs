@@ -1,12 +1,12 @@
 //! `set_context`.
 
-use pgrx::{pg_extern, JsonB};
+use audit_log_model::AuditError;
+use serde_json::Value;
 
-use crate::glue::error::{to_report, SqlResult};
 use crate::glue::setting;
 
-#[pg_extern(sql = false)]
-fn set_context(context: Option<JsonB>, is_local: Option<bool>) -> SqlResult<()> {
-    let text = context.filter(|c| !c.0.is_null()).map(|c| c.0.to_string());
-    setting::set_context(text.as_deref(), is_local.unwrap_or(true)).map_err(to_report)
+/// Sets the context, or clears it; the setting's own check refuses a malformed one.
+pub fn set_context(context: Option<Value>, is_local: bool) -> Result<(), AuditError> {
+    let text = context.filter(|c| !c.is_null()).map(|c| c.to_string());
+    setting::set_context(text.as_deref(), is_local)
 }

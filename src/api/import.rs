@@ -2,7 +2,7 @@
 
 use audit_log_model::event::{Relation, Target};
 use audit_log_model::{import, AuditError};
-use pgrx::{pg_extern, JsonB};
+use pgrx::pg_extern;
 use serde_json::json;
 
 use crate::glue::error::{to_report, SqlResult};
@@ -20,13 +20,8 @@ fn check_import_format(format: Option<&str>) -> SqlResult<()> {
     import::parse(format, &json!({})).map(drop).map_err(to_report)
 }
 
-#[pg_extern(sql = false)]
-fn import_event(event: Option<JsonB>, format: &str) -> SqlResult<pgrx::Uuid> {
-    let record = event.map(|e| e.0).unwrap_or_default();
-    import_one(&record, format).map(|id| pgrx::Uuid::from_bytes(*id.as_bytes())).map_err(to_report)
-}
-
-fn import_one(record: &serde_json::Value, format: &str) -> Result<uuid::Uuid, AuditError> {
+/// Imports one record; returns the new entry's id.
+pub fn import_event(record: &serde_json::Value, format: &str) -> Result<uuid::Uuid, AuditError> {
     let mut event = import::parse(format, record)?;
     let category = vocabulary::category(&event.category)?;
     if event.targets.is_empty() {
@@ -45,6 +40,7 @@ fn import_one(record: &serde_json::Value, format: &str) -> Result<uuid::Uuid, Au
     let source = json!({"format": format, "record": record});
     let (id, _) = append::append(&NewEntry {
         occurred_at: event.occurred_at.map(|t| t.timestamp_micros()),
+        stamp: None,
         relation_id: None,
         operation: event.operation.as_ref().and_then(|o| o.bytes().next()),
         organization,

@@ -53,20 +53,16 @@ fn instant(field: &str, pg_micros: i64) -> Result<DateTime<Utc>, AuditError> {
 
 pub fn list(arguments: Arguments, output: &mut Output) -> Result<(), AuditError> {
     let request = arguments.check()?;
-    let (scope, page) = prepare(&request, ["target_types", "categories"])?;
+    let (scope, page) = prepare(&request)?;
     page::read(&request, &page, &scope, Shape::Rows, |row, next| output.put_with(row, next))?;
     Ok(())
 }
 
-/// Checks a request against the vocabulary and the caller's rights. `fields` name the two
-/// vocabulary filters as the caller spells them.
-pub fn prepare(request: &ListRequest, fields: [&str; 2]) -> Result<(Scope, Page), AuditError> {
+/// Checks a request against the vocabulary and the caller's rights.
+pub fn prepare(request: &ListRequest) -> Result<(Scope, Page), AuditError> {
     let scope = scope(request.organization.as_deref())?;
-    let named = |field: &str, result: Result<(), AuditError>| {
-        result.map_err(|e| AuditError { field: Some(field.to_string()), ..e })
-    };
-    named(fields[0], vocabulary::check("target_types", &request.target_types))?;
-    named(fields[1], vocabulary::check("categories", &request.categories))?;
+    vocabulary::check("target_types", &request.target_types)?;
+    vocabulary::check("categories", &request.categories)?;
     // The clock's own microsecond belongs to the window: what the caller just wrote shows.
     let now = DateTime::from_timestamp_micros(append::latest_instant() + 1);
     let page = request.page(now.unwrap_or_else(Utc::now))?;

@@ -2,32 +2,28 @@
 
 use audit_log_model::list_request::ListRequest;
 use audit_log_model::AuditError;
-use pgrx::{pg_extern, JsonB};
 use serde_json::{json, Value};
 
 use super::list::prepare;
-use crate::glue::error::{to_report, SqlResult};
+use crate::glue::args;
 use crate::store::page::{self, Shape};
 
-#[pg_extern(sql = false)]
-fn list_json(request: Option<JsonB>) -> SqlResult<JsonB> {
-    let request = request.map(|r| r.0).unwrap_or_default();
-    match answer(&request) {
-        Ok(answer) => Ok(JsonB(answer)),
-        Err(error) => match error.code.status() {
-            Some(status) => Ok(JsonB(failure(status, &error))),
-            // Anything but the four codes is not the request's fault.
-            None => Err(to_report(error)),
-        },
-    }
+/// The answer to a request, or the envelope of what is wrong with it; anything but the four codes
+/// is not the request's fault and is an error.
+pub fn list_json(request: Result<Option<Value>, AuditError>) -> Result<Value, AuditError> {
+    let answer = request.and_then(|request| answer(&request.unwrap_or_default()));
+    answer.or_else(|error| match error.code.status() {
+        Some(status) => Ok(failure(status, &error)),
+        None => Err(error),
+    })
 }
 
 fn answer(request: &Value) -> Result<Value, AuditError> {
     let request = ListRequest::from_json(request)?;
-    let (scope, page) = prepare(&request, ["targetTypes", "categories"])?;
+    let (scope, page) = prepare(&request).map_err(as_in_json)?;
     let mut results = Vec::new();
     let next = page::read(&request, &page, &scope, Shape::Json, |row, _| {
-        results.extend(row.get::<JsonB>(3).map(|entry| entry.0));
+        results.extend(row.datum(3).map(args::trusted_value).transpose()?);
         Ok(())
     })?;
     Ok(json!({
@@ -36,6 +32,20 @@ fn answer(request: &Value) -> Result<Value, AuditError> {
         "moreDataAvailable": next.is_some(),
         "nextCursor": next,
     }))
+}
+
+/// Names an argument as the request spells it.
+fn as_in_json(error: AuditError) -> AuditError {
+    let spell = |text: &str| {
+        let pairs = [("start_date", "startDate"), ("end_date", "endDate"), ("target_types", "targetTypes")];
+        pairs.iter().fold(text.to_string(), |text, (sql, json)| text.replace(sql, json))
+    };
+    AuditError {
+        message: spell(&error.message),
+        hint: spell(&error.hint),
+        field: error.field.as_deref().map(spell),
+        ..error
+    }
 }
 
 fn failure(status: u16, error: &AuditError) -> Value {

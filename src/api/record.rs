@@ -2,84 +2,85 @@
 
 use audit_log_model::event::{self, Target};
 use audit_log_model::{AuditError, Code};
-use pgrx::datum::TimestampWithTimeZone;
-use pgrx::{pg_extern, JsonB};
+use pgrx::pg_sys;
 use serde_json::{json, Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::capture::row::with_context;
-use crate::glue::error::{to_report, SqlResult};
+use crate::glue::args::RowState;
+use crate::glue::backend;
 use crate::glue::spi::{self, text, Arg};
-use crate::glue::{backend, jsonb};
 use crate::store::append::{self, NewEntry};
 use crate::store::{context, organization, vocabulary};
 
-/// What `record` was given.
+/// The arguments of `record` as SQL gives them.
+pub struct Arguments {
+    pub category: Option<String>,
+    pub target_id: Option<String>,
+    pub target_name: Option<String>,
+    pub targets: Option<Value>,
+    pub metadata: Option<Value>,
+    pub before: Option<RowState>,
+    pub after: Option<RowState>,
+    /// PostgreSQL's microseconds.
+    pub occurred_at: Option<i64>,
+    pub organization: Option<String>,
+    pub idempotency_key: Option<String>,
+}
+
+/// What `record` was given, checked.
 struct Recorded {
     category: String,
     targets: Vec<Target>,
     metadata: Map<String, Value>,
-    before: Option<Value>,
-    after: Option<Value>,
+    before: Option<RowState>,
+    after: Option<RowState>,
     occurred_at: Option<i64>,
     organization: String,
 }
 
-#[pg_extern(sql = false)]
-#[allow(clippy::too_many_arguments)] // as many as the SQL function has
-fn record(
-    category: Option<String>,
-    target_id: Option<String>,
-    target_name: Option<String>,
-    targets: Option<JsonB>,
-    metadata: Option<JsonB>,
-    before: Option<JsonB>,
-    after: Option<JsonB>,
-    occurred_at: Option<TimestampWithTimeZone>,
-    organization: Option<String>,
-    idempotency_key: Option<&str>,
-) -> SqlResult<pgrx::Uuid> {
-    let json = |value: Option<JsonB>| value.map(|v| v.0).filter(|v| !v.is_null());
-    let run = || -> Result<uuid::Uuid, AuditError> {
-        let category = category.ok_or_else(|| {
-            AuditError::invalid("category", "category is null", "Name a category of audit_log.vocabulary.")
-        })?;
-        let known = vocabulary::category(&category)?;
-        let own = match json(metadata) {
-            None => Map::new(),
-            Some(Value::Object(map)) => map,
-            Some(_) => {
-                return Err(AuditError::invalid(
-                    "metadata",
-                    "metadata is not a JSON object",
-                    "Give metadata as {\"key\": value, …}.",
-                ))
-            }
-        };
-        // Only the event's own metadata is the category's matter; the context's is added later.
-        let own = Value::Object(own);
-        known.check_metadata(&category, &own)?;
-        let targets = json(targets);
-        let targets = event::recorded_targets(&known.target_type, target_id, target_name, targets.as_ref())?;
-        let kinds: Vec<String> = targets.iter().map(|t| t.kind.clone()).collect();
-        vocabulary::check("targets", &kinds)?;
-        let context = context::current()?;
-        let Value::Object(metadata) = own else { return Err(AuditError::internal("metadata")) };
-        let recorded = Recorded {
-            category,
-            targets,
-            metadata,
-            before: json(before),
-            after: json(after),
-            occurred_at: occurred_at.map(|t| backend::unix_micros(t.into())),
-            organization: organization
-                .or_else(|| context.organization.clone())
-                .filter(|o| !o.is_empty())
-                .unwrap_or_else(|| "default".into()),
-        };
-        recorded.store(idempotency_key)
+/// Records an event; returns its id, or the one its idempotency key made before.
+pub fn record(given: Arguments) -> Result<uuid::Uuid, AuditError> {
+    let category = given.category.ok_or_else(|| {
+        AuditError::invalid("category", "category is null", "Name a category of audit_log.vocabulary.")
+    })?;
+    let known = vocabulary::category(&category)?;
+    let metadata = match given.metadata.filter(|m| !m.is_null()) {
+        None => Map::new(),
+        Some(Value::Object(map)) => map,
+        Some(_) => {
+            return Err(AuditError::invalid(
+                "metadata",
+                "metadata is not a JSON object",
+                "Give metadata as {\"key\": value, …}.",
+            ))
+        }
     };
-    run().map(|id| pgrx::Uuid::from_bytes(*id.as_bytes())).map_err(to_report)
+    // Only the event's own metadata is the category's matter; the context's is added later.
+    known.check_metadata(&category, &Value::Object(metadata.clone()))?;
+    let targets = event::recorded_targets(
+        &known.target_type,
+        given.target_id,
+        given.target_name,
+        given.targets.as_ref(),
+    )?;
+    let kinds: Vec<String> = targets.iter().map(|t| t.kind.clone()).collect();
+    vocabulary::check("targets", &kinds)?;
+    let context = context::current()?;
+    let recorded = Recorded {
+        category,
+        targets,
+        metadata,
+        before: given.before.filter(|state| state.text != "null"),
+        after: given.after.filter(|state| state.text != "null"),
+        occurred_at: given.occurred_at.map(backend::unix_micros),
+        organization: given
+            .organization
+            .or_else(|| context.organization.clone())
+            .filter(|o| !o.is_empty())
+            .unwrap_or_else(|| "default".into()),
+    };
+    recorded.store(given.idempotency_key.as_deref())
 }
 
 impl Recorded {
@@ -97,7 +98,7 @@ impl Recorded {
             text(Some(&self.organization)),
             text(Some(key)),
             Arg::of(Some(pgrx::Uuid::from_bytes(*id.as_bytes()))),
-            Arg::datum(pgrx::pg_sys::TIMESTAMPTZOID, Some(backend::timestamptz(occurred_at))),
+            Arg::datum(pg_sys::TIMESTAMPTZOID, Some(backend::timestamptz(occurred_at))),
             Arg::of(Some(payload)),
         ];
         spi::execute(include_str!("../../sql/queries/idempotency_fill.sql"), &args)?;
@@ -113,8 +114,8 @@ impl Recorded {
             organization: &self.organization,
             category: &self.category,
             targets: &self.targets,
-            before: self.before.as_ref().map(jsonb::from_value).transpose()?,
-            after: self.after.as_ref().map(jsonb::from_value).transpose()?,
+            before: self.before.as_ref().map(|state| state.jsonb),
+            after: self.after.as_ref().map(|state| state.jsonb),
             metadata: Some(&metadata),
             ..with_context(&context)
         })
@@ -123,12 +124,13 @@ impl Recorded {
     /// SHA-256 of everything the caller gave; the context may differ between two tries.
     fn payload(&self) -> Vec<u8> {
         let targets: Vec<Value> = self.targets.iter().map(Target::to_json).collect();
+        let state = |state: &Option<RowState>| state.as_ref().map(|s| s.text.clone());
         let payload = json!([
             self.category,
             targets,
             self.metadata,
-            self.before,
-            self.after,
+            state(&self.before),
+            state(&self.after),
             self.occurred_at,
             self.organization
         ]);

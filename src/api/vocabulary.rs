@@ -1,14 +1,15 @@
 //! Checks that the SQL functions of the vocabulary call.
 
 use audit_log_model::AuditError;
-use pgrx::{pg_extern, JsonB};
+use pgrx::pg_extern;
+use serde_json::Value;
 
 use crate::glue::error::{to_report, SqlResult};
 use crate::store::vocabulary;
 
-#[pg_extern(sql = false)]
-fn check_metadata_schema(metadata_schema: JsonB) -> SqlResult<()> {
-    vocabulary::compile(&metadata_schema.0).map(drop).map_err(to_report)
+/// Fails where the argument is not a JSON Schema.
+pub fn check_metadata_schema(metadata_schema: Option<Value>) -> Result<(), AuditError> {
+    metadata_schema.map_or(Ok(()), |schema| vocabulary::compile(&schema).map(drop))
 }
 
 #[pg_extern(sql = false)]

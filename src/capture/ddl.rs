@@ -2,7 +2,7 @@
 
 use audit_log_model::AuditError;
 
-use crate::glue::event_trigger::{in_binary_upgrade, EventTriggerCall};
+use crate::glue::event_trigger::{in_binary_upgrade, EventTriggerCall, PartitionChange};
 use crate::glue::spi::{self, Arg};
 
 /// The event trigger. What it does is SQL; here is only what SQL cannot see of a command.
@@ -11,6 +11,8 @@ pub fn follow(call: &EventTriggerCall) -> Result<(), AuditError> {
         return Ok(());
     }
     let sql = include_str!("../../sql/queries/follow_commands.sql");
-    spi::execute(sql, &[Arg::of(Some(call.adds_partition()))])?;
+    let change = call.partition_change();
+    let args = [PartitionChange::Added, PartitionChange::Removed].map(|c| Arg::of(Some(c == change)));
+    spi::execute(sql, &args)?;
     Ok(())
 }

@@ -11,7 +11,9 @@ use pgrx::pg_sys;
 
 /// The last moment to write what still waits for its other half.
 pub fn before_commit() {
-    crate::glue::error::unwrap_or_raise(row::flush_pending());
+    if !moved::is_empty() {
+        crate::glue::error::unwrap_or_raise(crate::glue::backend::with_snapshot(row::flush_pending));
+    }
 }
 
 pub fn transaction_ended() {
@@ -21,11 +23,12 @@ pub fn transaction_ended() {
 
 pub fn subtransaction_aborted(subtransaction: u32) {
     moved::subtransaction_aborted(subtransaction);
-    truncate::forget();
+    truncate::subtransaction_aborted(subtransaction);
 }
 
 pub fn subtransaction_committed(subtransaction: u32, parent: u32) {
     moved::subtransaction_committed(subtransaction, parent);
+    truncate::subtransaction_committed(subtransaction, parent);
 }
 
 pub fn relation_changed(relation: Option<pg_sys::Oid>) {

@@ -3,14 +3,21 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use audit_log_model::context::Context;
+
 use super::plan::Plan;
 use crate::glue::backend;
 use crate::glue::trigger::KeptRow;
+use crate::store::append::Stamp;
 
 /// The first half of a cross-partition update.
 pub struct Moved {
     pub plan: Rc<Plan>,
     pub row: KeptRow,
+    /// Taken when the row left, so that what triggers did meanwhile comes after it.
+    pub stamp: Stamp,
+    pub context: Rc<Context>,
+    command: u32,
     depth: i32,
     subtransaction: u32,
 }
@@ -19,16 +26,31 @@ thread_local! {
     static WAITING: RefCell<Vec<Moved>> = const { RefCell::new(Vec::new()) };
 }
 
-pub fn wait(plan: Rc<Plan>, row: KeptRow) {
-    let moved =
-        Moved { plan, row, depth: backend::trigger_depth(), subtransaction: backend::subtransaction() };
+pub fn wait(plan: Rc<Plan>, row: KeptRow, stamp: Stamp, context: Rc<Context>, command: u32) {
+    let (depth, subtransaction) = (backend::trigger_depth(), backend::subtransaction());
+    let moved = Moved { plan, row, stamp, context, command, depth, subtransaction };
     WAITING.with_borrow_mut(|waiting| waiting.push(moved));
 }
 
-/// What waits at this depth of nesting or deeper: the innermost first. Triggers nested in the
-/// outer statement leave the outer one's row waiting.
+/// The row that an insert at this depth of nesting brings to its new place, if one waits for it.
+pub fn take_partner(plan: &Plan, depth: i32, command: Option<u32>) -> Option<Moved> {
+    WAITING.with_borrow_mut(|waiting| {
+        waiting.pop_if(|left| {
+            left.depth == depth
+                && left.plan.watch.root == plan.watch.root
+                && command.is_none_or(|command| command == left.command)
+        })
+    })
+}
+
+/// What waits at this depth of nesting or deeper, the innermost first: its statement is over, or
+/// has gone on to other rows. Triggers nested in an outer statement leave the outer one's row alone.
 pub fn take_at(depth: i32) -> Option<Moved> {
     WAITING.with_borrow_mut(|waiting| waiting.pop_if(|moved| moved.depth >= depth))
+}
+
+pub fn is_empty() -> bool {
+    WAITING.with_borrow(Vec::is_empty)
 }
 
 pub fn subtransaction_aborted(subtransaction: u32) {

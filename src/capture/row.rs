@@ -16,7 +16,7 @@ use crate::glue::backend;
 use crate::glue::render::{self, FixedSettings};
 use crate::glue::trigger::TriggerCall;
 use crate::glue::tuple::Values;
-use crate::store::append::{self, NewEntry};
+use crate::store::append::{self, NewEntry, Stamp};
 use crate::store::{context, organization};
 
 /// The row trigger.
@@ -27,39 +27,42 @@ pub fn capture(call: &TriggerCall) -> Result<(), AuditError> {
     let Some(plan) = plan::of(call.relation(), || call.row_type())? else { return Ok(()) };
     let first = call.first_row(&plan.row_type);
     let depth = backend::trigger_depth();
+    flush_at(depth + 1)?;
     if call.operation() == Operation::Insert {
-        if let Some(left) = moved::take_at(depth) {
-            if left.plan.watch.root == plan.watch.root {
-                return arrived(left, &plan, &first);
-            }
-            gone(left)?;
+        if let Some(left) = moved::take_partner(&plan, depth, call.inserting_command()) {
+            return arrived(left, &plan, &first);
         }
-        flush_at(depth)?;
-        return record(&plan, None, Some(&first));
     }
     flush_at(depth)?;
+    let context = context::current()?;
     match call.operation() {
-        Operation::Update => record(&plan, Some(&first), Some(&call.updated_row(&plan.row_type))),
-        _ if call.moved_away() => {
-            moved::wait(plan, call.keep_first_row());
+        Operation::Insert => record(&plan, None, Some(&first), &context, None),
+        Operation::Update => {
+            let new = call.updated_row(&plan.row_type);
+            record(&plan, Some(&first), Some(&new), &context, None)
+        }
+        // A table watched by itself has no partition of its own to move a row to.
+        _ if call.moved_away() && plan.watch.root != call.relation() => {
+            moved::wait(plan, call.keep_first_row(), append::stamp()?, context, call.deleting_command());
             Ok(())
         }
-        _ => record(&plan, Some(&first), None),
+        _ => record(&plan, Some(&first), None, &context, None),
     }
 }
 
 /// The insert that ends a cross-partition update.
 fn arrived(left: Moved, plan: &Plan, new: &Values) -> Result<(), AuditError> {
-    let old = left.row.values(&left.plan.row_type);
-    record(plan, Some(&old.renumbered(&left.plan.row_type, &plan.row_type)), Some(new))?;
+    let old = left.row.values(&left.plan.row_type).renumbered(&left.plan.row_type, &plan.row_type);
+    record(plan, Some(&old), Some(new), &left.context, Some(left.stamp))?;
     left.row.free();
     Ok(())
 }
 
-/// A row that left its partition and never arrived: something there refused it.
+/// A row that left its partition and never arrived: something there refused it, or it went to
+/// where nobody watches.
 fn gone(left: Moved) -> Result<(), AuditError> {
     let old = left.row.values(&left.plan.row_type);
-    record(&left.plan, Some(&old), None)?;
+    record(&left.plan, Some(&old), None, &left.context, Some(left.stamp))?;
     left.row.free();
     Ok(())
 }
@@ -69,6 +72,11 @@ fn flush_at(depth: i32) -> Result<(), AuditError> {
         gone(left)?;
     }
     Ok(())
+}
+
+/// The statement trigger of partitioned tables: what still waits has not arrived.
+pub fn statement_ended() -> Result<(), AuditError> {
+    flush_at(backend::trigger_depth())
 }
 
 /// Records the deletes whose insert never came.
@@ -86,7 +94,13 @@ struct Change<'a> {
     changed: Vec<bool>,
 }
 
-fn record(plan: &Plan, old: Option<&Values>, new: Option<&Values>) -> Result<(), AuditError> {
+fn record(
+    plan: &Plan,
+    old: Option<&Values>,
+    new: Option<&Values>,
+    context: &Rc<Context>,
+    stamp: Option<Stamp>,
+) -> Result<(), AuditError> {
     let operation = match (old, new) {
         (None, _) => Operation::Insert,
         (_, None) => Operation::Delete,
@@ -99,7 +113,7 @@ fn record(plan: &Plan, old: Option<&Values>, new: Option<&Values>) -> Result<(),
     {
         return Ok(());
     }
-    Change { plan, old, new, operation, changed }.record()
+    Change { plan, old, new, operation, changed }.record(context, stamp)
 }
 
 fn changed_columns(plan: &Plan, old: Option<&Values>, new: Option<&Values>) -> Vec<bool> {
@@ -111,16 +125,16 @@ fn changed_columns(plan: &Plan, old: Option<&Values>, new: Option<&Values>) -> V
 }
 
 impl Change<'_> {
-    fn record(&self) -> Result<(), AuditError> {
-        let context = context::current()?;
-        let organization = self.organization(&context);
+    fn record(&self, context: &Rc<Context>, stamp: Option<Stamp>) -> Result<(), AuditError> {
+        let organization = self.organization(context);
         if !organization::enabled(&organization)? {
             return Ok(());
         }
         let targets = self.targets();
         let category = self.plan.category(self.operation, |rule, at| self.matches(rule, at));
-        let metadata = context_metadata(&context);
+        let metadata = context_metadata(context);
         append::append(&NewEntry {
+            stamp,
             relation_id: Some(self.plan.watch.options.relation_id),
             operation: Some(self.operation.letter()),
             organization: &organization,
@@ -129,7 +143,7 @@ impl Change<'_> {
             before: self.old.map(|row| self.image(row)).transpose()?.flatten(),
             after: self.new.map(|row| self.image(row)).transpose()?.flatten(),
             metadata: metadata.as_ref(),
-            ..with_context(&context)
+            ..with_context(context)
         })?;
         Ok(())
     }

@@ -150,3 +150,13 @@ pub fn relation_label(relation: pg_sys::Oid) -> Option<String> {
         Some(CStr::from_ptr(label).to_string_lossy().into_owned())
     }
 }
+
+/// Runs something with an active snapshot, where there may be none.
+pub fn with_snapshot<T>(run: impl FnOnce() -> T) -> T {
+    // SAFETY: pushed and popped in pairs; an error in between ends the transaction.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    let result = run();
+    // SAFETY: as above.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    result
+}

@@ -24,32 +24,64 @@ impl EventTriggerCall {
         }
     }
 
-    /// Whether the command puts a table into a partitioned one. A restore does that before there
-    /// are triggers, and brings the partitions' triggers itself.
-    pub fn adds_partition(&self) -> bool {
+    /// What the command does to partitioned tables, as far as the watch of one is concerned.
+    pub fn partition_change(&self) -> PartitionChange {
         // SAFETY: the tree is the command's, and each node is of the type its tag says.
         unsafe {
             let tree = (*self.data).parsetree;
             if tree.is_null() {
-                return false;
+                return PartitionChange::None;
             }
-            match (*tree).type_ {
+            let adds = match (*tree).type_ {
                 pg_sys::NodeTag::T_CreateStmt => !(*tree.cast::<pg_sys::CreateStmt>()).partbound.is_null(),
                 pg_sys::NodeTag::T_CreateForeignTableStmt => {
                     !(*tree.cast::<pg_sys::CreateForeignTableStmt>()).base.partbound.is_null()
                 }
+                pg_sys::NodeTag::T_CreateSchemaStmt => {
+                    !(*tree.cast::<pg_sys::CreateSchemaStmt>()).schemaElts.is_null()
+                }
                 pg_sys::NodeTag::T_AlterTableStmt => {
-                    let commands = (*tree.cast::<pg_sys::AlterTableStmt>()).cmds;
-                    let count = if commands.is_null() { 0 } else { (*commands).length };
-                    (0..count).any(|i| {
-                        let command: *mut pg_sys::AlterTableCmd = pg_sys::list_nth(commands, i).cast();
-                        (*command).subtype == pg_sys::AlterTableType::AT_AttachPartition
-                    })
+                    return alter_table((*tree.cast::<pg_sys::AlterTableStmt>()).cmds);
                 }
                 _ => false,
+            };
+            if adds {
+                PartitionChange::Added
+            } else {
+                PartitionChange::None
             }
         }
     }
+}
+
+/// # Safety
+/// `commands` is a list of AlterTableCmd, or NULL.
+unsafe fn alter_table(commands: *mut pg_sys::List) -> PartitionChange {
+    use pg_sys::AlterTableType as kind;
+    // SAFETY: by contract.
+    unsafe {
+        let count = if commands.is_null() { 0 } else { (*commands).length };
+        for i in 0..count {
+            let command: *mut pg_sys::AlterTableCmd = pg_sys::list_nth(commands, i).cast();
+            match (*command).subtype {
+                kind::AT_AttachPartition => return PartitionChange::Added,
+                kind::AT_DetachPartition | kind::AT_DetachPartitionFinalize => {
+                    return PartitionChange::Removed
+                }
+                _ => {}
+            }
+        }
+        PartitionChange::None
+    }
+}
+
+/// A restore attaches partitions before there are triggers, and brings their triggers itself: only
+/// a command that says so adds or removes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionChange {
+    None,
+    Added,
+    Removed,
 }
 
 /// Whether pg_upgrade is putting the schema together.

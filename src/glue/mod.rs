@@ -3,11 +3,12 @@
 //! What differs between PostgreSQL's major versions is in `version`.
 #![allow(unsafe_code)]
 
+pub mod args;
 pub mod backend;
 pub mod callbacks;
-pub mod entry_points;
 pub mod error;
 pub mod event_trigger;
+pub mod function;
 pub mod identity;
 pub mod jsonb;
 pub mod render;

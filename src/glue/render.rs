@@ -250,19 +250,9 @@ unsafe fn write_dimension(
 /// # Safety
 /// The value is a composite.
 unsafe fn composite(builder: &mut Builder, value: pg_sys::Datum) {
-    // SAFETY: by contract; the header names the row type, whose copy lives through the scope.
+    // SAFETY: by contract; the values live as long as the composite.
     unsafe {
-        let header: pg_sys::HeapTupleHeader = pg_sys::pg_detoast_datum(value.cast_mut_ptr()).cast();
-        let type_oid = (*header).t_choice.t_datum.datum_typeid;
-        let typmod = (*header).t_choice.t_datum.datum_typmod;
-        let desc = pg_sys::lookup_rowtype_tupdesc_copy(type_oid, typmod);
-        let row = RowType::copy(desc);
-        pg_sys::FreeTupleDesc(desc);
-        let mut tuple = pg_sys::HeapTupleData {
-            t_len: pgrx::varlena::varsize_any(header.cast()) as u32,
-            t_data: header,
-            ..Default::default()
-        };
+        let (row, mut tuple) = RowType::of_composite(value);
         let values = row.deform(&mut tuple);
         builder.begin_object();
         for column in &row.columns {

@@ -69,6 +69,14 @@ impl Row {
         }
     }
 
+    /// A column, counted from 1, as PostgreSQL holds it; valid as long as the row.
+    pub fn datum(&self, column: i32) -> Option<pg_sys::Datum> {
+        let mut null = false;
+        // SAFETY: as in `get`.
+        let datum = unsafe { pg_sys::SPI_getbinval(self.tuple, self.desc, column, &mut null) };
+        (!null).then_some(datum)
+    }
+
     /// All columns, as PostgreSQL holds them.
     pub fn datums(&self) -> (Vec<pg_sys::Datum>, Vec<bool>) {
         // SAFETY: as in `get`; the vectors have room for all columns.

@@ -80,6 +80,23 @@ impl TriggerCall {
         }
     }
 
+    /// The command that deleted a row that moved away.
+    pub fn deleting_command(&self) -> u32 {
+        // SAFETY: the tuple was deleted by this transaction, as a moved one always was.
+        unsafe { pg_sys::HeapTupleHeaderGetCmax((*self.data().tg_trigtuple).t_data) }
+    }
+
+    /// The command that inserted a row; None of a foreign table, which does not say.
+    pub fn inserting_command(&self) -> Option<u32> {
+        // SAFETY: a row trigger always has this tuple; only a tuple of this transaction is asked.
+        unsafe {
+            let header = (*self.data().tg_trigtuple).t_data;
+            let xmin = (*header).t_choice.t_heap.t_xmin;
+            let own = pg_sys::TransactionIdIsCurrentTransactionId(xmin);
+            own.then(|| pg_sys::HeapTupleHeaderGetCmin(header))
+        }
+    }
+
     /// A copy of the first row that lives as long as the transaction.
     pub fn keep_first_row(&self) -> KeptRow {
         // SAFETY: the tuple is valid; the context is the transaction's.

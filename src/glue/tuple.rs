@@ -70,6 +70,23 @@ impl RowType {
         }
     }
 
+    /// The type of a composite value, and the value as a tuple of it.
+    ///
+    /// # Safety
+    /// `value` is a composite, which outlives the tuple.
+    pub unsafe fn of_composite(value: pg_sys::Datum) -> (Self, pg_sys::HeapTupleData) {
+        // SAFETY: by contract; the header names the row type.
+        unsafe {
+            let header: pg_sys::HeapTupleHeader = pg_sys::pg_detoast_datum(value.cast_mut_ptr()).cast();
+            let named = (*header).t_choice.t_datum;
+            let desc = pg_sys::lookup_rowtype_tupdesc_copy(named.datum_typeid, named.datum_typmod);
+            let row_type = RowType::copy(desc);
+            pg_sys::FreeTupleDesc(desc);
+            let t_len = pgrx::varlena::varsize_any(header.cast()) as u32;
+            (row_type, pg_sys::HeapTupleData { t_len, t_data: header, ..Default::default() })
+        }
+    }
+
     /// Takes a row apart.
     ///
     /// # Safety

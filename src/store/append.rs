@@ -19,6 +19,8 @@ use crate::glue::{backend, identity, jsonb};
 pub struct NewEntry<'a> {
     /// Unix microseconds; None for now.
     pub occurred_at: Option<i64>,
+    /// A stamp taken earlier, for an entry that had to wait.
+    pub stamp: Option<Stamp>,
     pub relation_id: Option<i32>,
     /// i, u, d or t; None for recorded events.
     pub operation: Option<u8>,
@@ -50,8 +52,20 @@ thread_local! {
 /// A step back of the clock up to this long is bridged, so that a transaction's events keep order.
 const MAX_BRIDGED_MICROS: i64 = 1_000_000;
 
+/// An entry's instants, Unix microseconds, and its id.
+#[derive(Clone, Copy)]
+pub struct Stamp {
+    recorded_at: i64,
+    occurred_at: i64,
+    id: Uuid,
+}
+
 /// The clock and the next id; later events of a session have later instants or higher ids.
-fn stamp(given: Option<i64>) -> Result<(i64, i64, Uuid), AuditError> {
+pub fn stamp() -> Result<Stamp, AuditError> {
+    stamp_at(None)
+}
+
+fn stamp_at(given: Option<i64>) -> Result<Stamp, AuditError> {
     CLOCK.with_borrow_mut(|clock| {
         let mut now = backend::now_unix_micros();
         if (1..=MAX_BRIDGED_MICROS).contains(&(clock.last - now)) {
@@ -61,7 +75,7 @@ fn stamp(given: Option<i64>) -> Result<(i64, i64, Uuid), AuditError> {
             clock.ids.restart();
         }
         let occurred_at = given.unwrap_or(now);
-        Ok((now, occurred_at, clock.ids.next(occurred_at, backend::random())?))
+        Ok(Stamp { recorded_at: now, occurred_at, id: clock.ids.next(occurred_at, backend::random())? })
     })
 }
 
@@ -86,7 +100,10 @@ pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
     let system = Actor::system();
     let actor = entry.actor.unwrap_or(&system);
     let effective = entry.effective_actor.filter(|e| *e != actor);
-    let (recorded_at, occurred_at, id) = stamp(entry.occurred_at)?;
+    let Stamp { recorded_at, occurred_at, id } = match entry.stamp {
+        Some(stamp) => stamp,
+        None => stamp_at(entry.occurred_at)?,
+    };
     let timestamp = |t: i64| Arg::datum(pg_sys::TIMESTAMPTZOID, Some(backend::timestamptz(t)));
     let json = |value: Option<&Value>| -> Result<Arg, AuditError> {
         Ok(Arg::datum(pg_sys::JSONBOID, value.map(jsonb::from_value).transpose()?))

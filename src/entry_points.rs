@@ -1,0 +1,118 @@
+//! What PostgreSQL calls: the C functions of the install script, and the library's start.
+
+use crate::glue::function::{nothing, pg_function, uuid};
+use crate::glue::{callbacks, jsonb, setting};
+use crate::{api, capture, store};
+
+pg_function!(audit_log_capture, pg_finfo_audit_log_capture, |call| {
+    capture::row::capture(&call.trigger()?).map(nothing)
+});
+
+pg_function!(audit_log_capture_truncate, pg_finfo_audit_log_capture_truncate, |call| {
+    capture::truncate::capture(&call.trigger()?).map(nothing)
+});
+
+pg_function!(audit_log_capture_moved, pg_finfo_audit_log_capture_moved, |call| {
+    call.trigger()?;
+    capture::row::statement_ended().map(nothing)
+});
+
+pg_function!(audit_log_refuse_change, pg_finfo_audit_log_refuse_change, |call| {
+    store::guard::refuse(call.trigger()?.operation()).map(nothing)
+});
+
+pg_function!(audit_log_follow_ddl, pg_finfo_audit_log_follow_ddl, |call| {
+    capture::ddl::follow(&call.event_trigger()?).map(nothing)
+});
+
+pg_function!(audit_log_list, pg_finfo_audit_log_list, |call| {
+    let (args, mut output) = (call.args(), call.output());
+    let arguments = api::list::Arguments {
+        cursor: args.text(0),
+        limit: args.get(1),
+        start: args.instant(2),
+        end: args.instant(3),
+        actor_ids: args.texts(4),
+        target_ids: args.texts(5),
+        target_types: args.texts(6),
+        categories: args.texts(7),
+        organization: args.text(8),
+    };
+    api::list::list(arguments, &mut output)?;
+    Ok(None)
+});
+
+pg_function!(audit_log_list_json, pg_finfo_audit_log_list_json, |call| {
+    let args = call.args();
+    let answer = api::list_json::list_json(args.json(0, "request"))?;
+    jsonb::from_value(&answer).map(Some)
+});
+
+pg_function!(audit_log_record, pg_finfo_audit_log_record, |call| {
+    let args = call.args();
+    let id = api::record::record(api::record::Arguments {
+        category: args.text(0),
+        target_id: args.text(1),
+        target_name: args.text(2),
+        targets: args.json(3, "targets")?,
+        metadata: args.json(4, "metadata")?,
+        before: args.row_state(5)?,
+        after: args.row_state(6)?,
+        occurred_at: args.instant(7),
+        organization: args.text(8),
+        idempotency_key: args.text(9),
+    })?;
+    Ok(uuid(id))
+});
+
+pg_function!(audit_log_import_event, pg_finfo_audit_log_import_event, |call| {
+    let args = call.args();
+    let record = args.json(0, "record")?.unwrap_or_default();
+    api::import::import_event(&record, &args.text(1).unwrap_or_default()).map(uuid)
+});
+
+pg_function!(audit_log_set_context, pg_finfo_audit_log_set_context, |call| {
+    let args = call.args();
+    let context = args.json(0, "context")?;
+    api::context::set_context(context, args.get(1).unwrap_or(true)).map(nothing)
+});
+
+pg_function!(audit_log_record_configuration, pg_finfo_audit_log_record_configuration, |call| {
+    let args = call.args();
+    let category = args.text(0).unwrap_or_default();
+    let (organization, target_id) = (args.text(1), args.text(2));
+    let metadata = args.json(3, "metadata")?;
+    api::configuration::record(&category, organization.as_deref(), target_id.as_deref(), metadata)
+        .map(nothing)
+});
+
+pg_function!(audit_log_check_metadata_schema, pg_finfo_audit_log_check_metadata_schema, |call| {
+    let args = call.args();
+    api::vocabulary::check_metadata_schema(args.json(0, "metadata_schema")?).map(nothing)
+});
+
+pg_function!(audit_log_row_json, pg_finfo_audit_log_row_json, |call| {
+    let Some((relation, row_type, row)) = call.relation_and_row() else { return Ok(None) };
+    capture::image::of_row(relation, row_type, &row).map(Some)
+});
+
+#[pgrx::pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    setting::define(store::context::check);
+    callbacks::listen(callbacks::Listeners {
+        before_commit: capture::before_commit,
+        ended: |committed| {
+            capture::transaction_ended();
+            store::transaction_ended(committed);
+        },
+        subtransaction_aborted: |subtransaction| {
+            capture::subtransaction_aborted(subtransaction);
+            store::transaction_ended(false);
+        },
+        subtransaction_committed: capture::subtransaction_committed,
+        relation_changed: |relation| {
+            capture::relation_changed(relation);
+            store::relation_changed(relation);
+        },
+    });
+}

@@ -1,0 +1,92 @@
+//! Arguments of SQL functions as Rust values.
+
+use std::ffi::CStr;
+
+use audit_log_model::AuditError;
+use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
+use pgrx::{pg_sys, FromDatum};
+use serde_json::Value;
+
+/// A row state as it came: stored untouched, and as text to tell payloads apart.
+pub struct RowState {
+    pub jsonb: pg_sys::Datum,
+    pub text: String,
+}
+
+/// The arguments of one call, counted from 0.
+pub struct Args(pg_sys::FunctionCallInfo);
+
+impl Args {
+    /// # Safety
+    /// `fcinfo` is the call PostgreSQL made, and the types asked for are the declared ones.
+    pub unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Self {
+        Args(fcinfo)
+    }
+
+    pub fn get<T: FromDatum>(&self, i: usize) -> Option<T> {
+        // SAFETY: by the contract of `of`.
+        unsafe { pg_getarg(self.0, i) }
+    }
+
+    pub fn text(&self, i: usize) -> Option<String> {
+        self.get(i)
+    }
+
+    /// A text[]; NULL is the same as empty.
+    pub fn texts(&self, i: usize) -> Vec<Option<String>> {
+        self.get(i).unwrap_or_default()
+    }
+
+    /// A timestamptz, in PostgreSQL's microseconds.
+    pub fn instant(&self, i: usize) -> Option<i64> {
+        // SAFETY: by the contract of `of`.
+        unsafe { pg_getarg_datum(self.0, i) }.map(|d| d.value() as i64)
+    }
+
+    /// A jsonb as a value; 22023, naming the argument, where it cannot be taken in unaltered.
+    pub fn json(&self, i: usize, name: &str) -> Result<Option<Value>, AuditError> {
+        // SAFETY: by the contract of `of`.
+        let datum = unsafe { pg_getarg_datum(self.0, i) };
+        datum.map(|datum| value(name, &text(datum)?)).transpose()
+    }
+
+    /// A jsonb as it is.
+    pub fn row_state(&self, i: usize) -> Result<Option<RowState>, AuditError> {
+        // SAFETY: by the contract of `of`.
+        let datum = unsafe { pg_getarg_datum(self.0, i) };
+        datum.map(|jsonb| Ok(RowState { jsonb, text: text(jsonb)? })).transpose()
+    }
+}
+
+/// A jsonb of the extension's own making as a value.
+pub fn trusted_value(jsonb: pg_sys::Datum) -> Result<Value, AuditError> {
+    value("entry", &text(jsonb)?)
+}
+
+fn text(jsonb: pg_sys::Datum) -> Result<String, AuditError> {
+    // SAFETY: jsonb_out returns a terminated string.
+    unsafe {
+        let out = pgrx::direct_function_call_as_datum(pg_sys::jsonb_out, &[Some(jsonb)])
+            .ok_or_else(|| AuditError::internal("jsonb_out returned NULL"))?;
+        Ok(CStr::from_ptr(out.cast_mut_ptr()).to_string_lossy().into_owned())
+    }
+}
+
+fn value(name: &str, text: &str) -> Result<Value, AuditError> {
+    // The parser keeps numbers under this key; data that has it would come out altered.
+    const RESERVED: &str = "$serde_json::private::Number";
+    if text.contains(RESERVED) {
+        return Err(AuditError::invalid(
+            name,
+            format!("{name} holds the reserved key {RESERVED}"),
+            "Use another key.",
+        ));
+    }
+    serde_json::from_str(text).map_err(|e| {
+        AuditError::invalid(
+            name,
+            format!("{name} cannot be read: {e}"),
+            "JSON may be nested 127 levels deep.",
+        )
+    })
+}
