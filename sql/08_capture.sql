@@ -119,10 +119,8 @@ CREATE FUNCTION audit_log.write_row_trigger(relation regclass, options jsonb) RE
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF EXISTS (SELECT FROM audit_log.watch_trigger w WHERE w.relid = relation) THEN
-    EXECUTE pg_catalog.format('DROP TRIGGER "!audit_log" ON %s', relation);
-  END IF;
-  EXECUTE pg_catalog.format('CREATE TRIGGER "!audit_log" AFTER INSERT OR UPDATE OR DELETE ON %s
+  -- Replaced, not dropped: that needs no exclusive lock, and works while checks are deferred.
+  EXECUTE pg_catalog.format('CREATE OR REPLACE TRIGGER "!audit_log" AFTER INSERT OR UPDATE OR DELETE ON %s
     FOR EACH ROW EXECUTE FUNCTION audit_log.capture(%L)', relation, options);
   EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER "!audit_log"', relation);
 END

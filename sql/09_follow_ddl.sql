@@ -1,6 +1,15 @@
 -- Keeps what the triggers carry true under ALTER TABLE, ATTACH PARTITION, ALTER SCHEMA and restore.
 
-CREATE FUNCTION audit_log.follow_column(relation regclass, ref jsonb) RETURNS jsonb
+CREATE FUNCTION audit_log.home(relation regclass) RETURNS text
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT pg_catalog.format('%s/%s/%s', audit_log.system_identifier(), d.oid, relation::oid)
+  FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
+$$;
+COMMENT ON FUNCTION audit_log.home(regclass) IS 'Where a table is: a watch written elsewhere (before a restore) knows its columns by name only. Internal.';
+
+CREATE FUNCTION audit_log.follow_column(relation regclass, ref jsonb, at_home boolean) RETURNS jsonb
   LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -8,45 +17,59 @@ AS $$
   SELECT pg_catalog.jsonb_build_array(a.attname, a.attnum)
   FROM pg_catalog.pg_attribute a
   WHERE a.attrelid = relation AND NOT a.attisdropped AND a.attnum > 0
-    AND (a.attname = ref ->> 0 OR a.attnum = (ref ->> 1)::smallint)
+    AND (a.attname = ref ->> 0 OR (at_home AND a.attnum = (ref ->> 1)::smallint))
   ORDER BY a.attname = ref ->> 0 DESC
   LIMIT 1
 $$;
-COMMENT ON FUNCTION audit_log.follow_column(regclass, jsonb) IS 'A column reference [name, number] as it is now; NULL where the column was dropped. Internal.';
+COMMENT ON FUNCTION audit_log.follow_column(regclass, jsonb, boolean) IS 'A column reference [name, number] as it is now; NULL where the column was dropped. Internal.';
 
-CREATE FUNCTION audit_log.follow_columns(relation regclass, refs jsonb) RETURNS jsonb
+CREATE FUNCTION audit_log.follow_columns(relation regclass, refs jsonb, at_home boolean) RETURNS jsonb
   LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT coalesce(pg_catalog.jsonb_agg(f.ref ORDER BY f.n) FILTER (WHERE f.ref IS NOT NULL), '[]')
-  FROM (SELECT audit_log.follow_column(relation, r) AS ref, n
+  FROM (SELECT audit_log.follow_column(relation, r, at_home) AS ref, n
         FROM pg_catalog.jsonb_array_elements(refs) WITH ORDINALITY AS c(r, n)) f
 $$;
-COMMENT ON FUNCTION audit_log.follow_columns(regclass, jsonb) IS 'A list of column references as they are now, without dropped ones. Internal.';
+COMMENT ON FUNCTION audit_log.follow_columns(regclass, jsonb, boolean) IS 'A list of column references as they are now, without dropped ones. Internal.';
 
-CREATE FUNCTION audit_log.follow_options(relation regclass, options jsonb) RETURNS jsonb
+CREATE FUNCTION audit_log.follow_redacted(relation regclass, refs jsonb, at_home boolean) RETURNS jsonb
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  -- Where name and number disagree nobody followed a rename: either may be the secret.
+  SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(a.attname, a.attnum) ORDER BY a.attnum), '[]')
+  FROM pg_catalog.pg_attribute a
+  WHERE a.attrelid = relation AND NOT a.attisdropped AND a.attnum > 0
+    AND EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(refs) r
+                WHERE a.attname = r ->> 0 OR (at_home AND a.attnum = (r ->> 1)::smallint))
+$$;
+COMMENT ON FUNCTION audit_log.follow_redacted(regclass, jsonb, boolean) IS 'The redacted columns as they are now; rather one too many than one too few. Internal.';
+
+CREATE FUNCTION audit_log.follow_options(relation regclass, options jsonb, at_home boolean) RETURNS jsonb
   LANGUAGE sql
   SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT options || pg_catalog.jsonb_build_object(
+    'home', audit_log.home(relation),
     'relation_id', audit_log.relation_id(audit_log.relation_label(relation), (options ->> 'relation_id')::integer),
-    'target_id', audit_log.follow_columns(relation, options -> 'target_id'),
-    'target_name', audit_log.follow_column(relation, options -> 'target_name'),
-    'organization', audit_log.follow_column(relation, options -> 'organization'),
-    'ignore', audit_log.follow_columns(relation, options -> 'ignore'),
-    'redact', audit_log.follow_columns(relation, options -> 'redact'),
+    'target_id', audit_log.follow_columns(relation, options -> 'target_id', at_home),
+    'target_name', audit_log.follow_column(relation, options -> 'target_name', at_home),
+    'organization', audit_log.follow_column(relation, options -> 'organization', at_home),
+    'ignore', audit_log.follow_columns(relation, options -> 'ignore', at_home),
+    'redact', audit_log.follow_redacted(relation, options -> 'redact', at_home),
     'parents', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(f.p -> 0, f.ref) ORDER BY f.n), '[]')
-                FROM (SELECT p, n, audit_log.follow_column(relation, p -> 1) AS ref
+                FROM (SELECT p, n, audit_log.follow_column(relation, p -> 1, at_home) AS ref
                       FROM pg_catalog.jsonb_array_elements(options -> 'parents') WITH ORDINALITY AS c(p, n)) f
                 WHERE f.ref IS NOT NULL),
     'rules', (SELECT coalesce(pg_catalog.jsonb_agg(
                        CASE WHEN f.ref IS NULL THEN f.r ELSE f.r || pg_catalog.jsonb_build_object('column', f.ref) END ORDER BY f.n), '[]')
-              FROM (SELECT r, n, audit_log.follow_column(relation, r -> 'column') AS ref
+              FROM (SELECT r, n, audit_log.follow_column(relation, r -> 'column', at_home) AS ref
                     FROM pg_catalog.jsonb_array_elements(options -> 'rules') WITH ORDINALITY AS c(r, n)) f
               -- A rule about a dropped column goes with it; one about no column stays.
               WHERE f.ref IS NOT NULL OR f.r -> 'column' ->> 0 IS NULL))
 $$;
-COMMENT ON FUNCTION audit_log.follow_options(regclass, jsonb) IS 'A watch''s options brought in line with the table as it is now. Internal.';
+COMMENT ON FUNCTION audit_log.follow_options(regclass, jsonb, boolean) IS 'A watch''s options brought in line with the table as it is now. Internal.';
 
 CREATE FUNCTION audit_log.follow_relation(changed oid, adds_partition boolean) RETURNS void
   LANGUAGE plpgsql
@@ -62,7 +85,7 @@ BEGIN
     WHERE w.relid = changed
        OR w.relid IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(changed) a)
   LOOP
-    now_is := audit_log.follow_options(watch.relid, watch.options);
+    now_is := audit_log.follow_options(watch.relid, watch.options, watch.options ->> 'home' = audit_log.home(watch.relid));
     IF now_is <> watch.options THEN
       PERFORM audit_log.write_row_trigger(watch.relid, now_is);
     END IF;

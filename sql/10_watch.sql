@@ -262,6 +262,7 @@ BEGIN
   PERFORM audit_log.check_target_type('target_type', type_code);
   SELECT w.options INTO before FROM audit_log.watch_trigger w WHERE w.relid = relation;
   options := pg_catalog.jsonb_build_object(
+    'home', audit_log.home(relation),
     'relation_id', audit_log.relation_id(audit_log.relation_label(relation), (before ->> 'relation_id')::integer),
     'target_type', type_code,
     'target_id', audit_log.column_refs(relation, 'target_id', key),
@@ -282,7 +283,7 @@ BEGIN
       'options', (SELECT pg_catalog.jsonb_strip_nulls(pg_catalog.to_jsonb(w) - 'relation') FROM audit_log.watched w WHERE w.relation = watch.relation)));
 END
 $$;
-COMMENT ON FUNCTION audit_log.watch(regclass, text, name[], name, name, jsonb, jsonb, name[], name[], text) IS 'Records every change of a table''s rows from now on; calling it again replaces the options. target_type: vocabulary type, by default the table''s name; target_id: columns that identify a row, by default the primary key; target_name: column that labels it; organization: column that holds the organization; parents: {"target type": "column"}; categories: rules [{"on", "column"?, "from"?, "to"?, "category"}]; ignore: columns not recorded; redact: columns recorded without their value; capture: changes, full or keys. 22023 for a wrong argument, 55000 where the table has no key. Takes SHARE ROW EXCLUSIVE on the table (ACCESS EXCLUSIVE when it replaces). Recorded as watch_changed.';
+COMMENT ON FUNCTION audit_log.watch(regclass, text, name[], name, name, jsonb, jsonb, name[], name[], text) IS 'Records every change of a table''s rows from now on; calling it again replaces the options. target_type: vocabulary type, by default the table''s name; target_id: columns that identify a row, by default the primary key; target_name: column that labels it; organization: column that holds the organization; parents: {"target type": "column"}; categories: rules [{"on", "column"?, "from"?, "to"?, "category"}]; ignore: columns not recorded; redact: columns recorded without their value; capture: changes, full or keys. 22023 for a wrong argument, 55000 where the table has no key. Takes SHARE ROW EXCLUSIVE on the table: readers go on, writers wait. Recorded as watch_changed.';
 
 CREATE FUNCTION audit_log.unwatch(relation regclass) RETURNS void
   LANGUAGE plpgsql SECURITY DEFINER

@@ -166,36 +166,29 @@ fn updates_of_one_row_in_one_block_are_each_recorded() {
     );
 }
 
-#[test]
-fn delete_cascades_after_its_cause() {
+/// What a statement leaves of a cascade: its own entry first, then those it led to, sorted.
+fn cascade(statement: &str) -> Vec<String> {
     let mut db = company_with_jobs_and_notes();
-    db.run("DELETE FROM company WHERE id = 1");
+    db.run(statement);
     let mut log = changes(&mut db);
     log[1..].sort();
-    assert_eq!(
-        log,
-        [
-            r#"delete 1 {"id": [1, null]}"#,
-            r#"delete 10 {"id": [10, null], "company_id": [1, null]}"#,
-            r#"update 11 {"company_id": [1, null]}"#
-        ]
-    );
+    log
 }
 
 #[test]
-fn update_cascades_after_its_cause() {
-    let mut db = company_with_jobs_and_notes();
-    db.run("UPDATE company SET id = 9 WHERE id = 1");
-    let mut log = changes(&mut db);
-    log[1..].sort();
-    assert_eq!(
-        log,
-        [
-            r#"update 9 {"id": [1, 9]}"#,
-            r#"update 10 {"company_id": [1, 9]}"#,
-            r#"update 11 {"company_id": [1, 9]}"#
-        ]
-    );
+fn foreign_key_actions_come_after_their_cause() {
+    let deleted = [
+        r#"delete 1 {"id": [1, null]}"#,
+        r#"delete 10 {"id": [10, null], "company_id": [1, null]}"#,
+        r#"update 11 {"company_id": [1, null]}"#,
+    ];
+    assert_eq!(cascade("DELETE FROM company WHERE id = 1"), deleted);
+    let updated = [
+        r#"update 9 {"id": [1, 9]}"#,
+        r#"update 10 {"company_id": [1, 9]}"#,
+        r#"update 11 {"company_id": [1, 9]}"#,
+    ];
+    assert_eq!(cascade("UPDATE company SET id = 9 WHERE id = 1"), updated);
 }
 
 #[test]

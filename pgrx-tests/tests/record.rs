@@ -186,15 +186,23 @@ fn numbers_keep_their_digits() {
 #[test]
 fn deep_and_odd_json_is_kept() {
     let mut db = Db::new();
-    let deep = format!(r#"{{"a": {}1{}}}"#, "[".repeat(500), "]".repeat(500));
-    let number = r#"{"a": {"$serde_json::private::Number": "7"}}"#;
+    let nested = |levels| format!(r#"{{"a": {}1{}}}"#, "[".repeat(levels), "]".repeat(levels));
+    let deep = nested(100);
     let raw = r#"{"a": {"$serde_json::private::RawValue": "x"}, "": "", "☃": "\u0001 \\ '' 𝄞"}"#;
-    for odd in [deep.as_str(), number, raw] {
+    for odd in [deep.as_str(), raw] {
         let expected = db.one(&format!("SELECT '{odd}'::jsonb"));
         db.run(&format!("SELECT audit_log.record('job_created', '1', metadata => '{odd}', before => '{odd}', after => '{odd}')"));
         for column in ["metadata", "before", "after"] {
             assert_eq!(newest(&mut db, column), expected, "{column}");
         }
+    }
+    for column in ["metadata", "before", "after"] {
+        let too_deep = format!("SELECT audit_log.record('job_created', {column} => '{}')", nested(5000));
+        db.fails(&too_deep).is("22023", "invalid_input");
+        // A key that could be taken for a number's own text is refused rather than altered.
+        let key = r#"{"a": {"$serde_json::private::Number": "7"}}"#;
+        let odd = format!("SELECT audit_log.record('job_created', {column} => '{key}')");
+        db.fails(&odd).is("22023", "invalid_input");
     }
 }
 

@@ -6,8 +6,6 @@ WITH RECURSIVE up (relid, height) AS (
   JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) u.relid AND c.relispartition
   JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) u.relid
 )
-SELECT w.relid, w.options::pg_catalog.text,
-       (SELECT r.name FROM audit_log.relation_name r
-        WHERE r.id OPERATOR(pg_catalog.=) (w.options OPERATOR(pg_catalog.->>) 'relation_id')::pg_catalog.int4)
+SELECT w.relid, w.options::pg_catalog.text, w.options OPERATOR(pg_catalog.->>) 'home' OPERATOR(pg_catalog.=) audit_log.home(w.relid)
 FROM up u JOIN audit_log.watch_trigger w ON w.relid OPERATOR(pg_catalog.=) u.relid
 ORDER BY u.height LIMIT 1

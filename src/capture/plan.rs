@@ -26,6 +26,8 @@ pub struct Watch {
     /// The watched table; the partition's topmost watched parent, where it is one.
     pub root: pg_sys::Oid,
     pub options: WatchOptions,
+    /// Whether the numbers of columns are this table's: not where a restore brought the trigger.
+    at_home: bool,
 }
 
 /// A table's or partition's columns under a watch. Column references are places in `row_type.columns`.
@@ -60,14 +62,15 @@ pub fn of(relation: pg_sys::Oid, row_type: impl FnOnce() -> RowType) -> Result<O
 pub fn watch_of(relation: pg_sys::Oid) -> Result<Option<Watch>, AuditError> {
     let sql = include_str!("../../sql/queries/watch_of.sql");
     let found = spi::select_latest(sql, &[Arg::of(Some(relation))], |rows| {
-        Ok(rows.iter().next().and_then(|r| Some((r.get::<pg_sys::Oid>(1)?, r.get::<String>(2)?))))
+        let read = |r: spi::Row| Some((r.get::<pg_sys::Oid>(1)?, r.get::<String>(2)?, r.get::<bool>(3)?));
+        Ok(rows.iter().next().and_then(read))
     })?;
-    let Some((root, options)) = found else { return Ok(None) };
+    let Some((root, options, at_home)) = found else { return Ok(None) };
     let options = serde_json::from_str(&options).map_err(|e| {
         let label = backend::relation_label(root).unwrap_or_default();
         AuditError::internal(format!("the options in the audit trigger of {label} cannot be read: {e}"))
     })?;
-    Ok(Some(Watch { root, options }))
+    Ok(Some(Watch { root, options, at_home }))
 }
 
 /// Forgets plans that depend on a relation, or all of them.
@@ -81,18 +84,21 @@ pub fn relation_changed(relation: Option<pg_sys::Oid>) {
 impl Plan {
     pub fn new(watch: Watch, row_type: RowType) -> Self {
         let place = |name: &str| row_type.columns.iter().position(|c| c.name == name);
-        let resolve = |column: &Column| -> Option<usize> {
-            place(&column.0).or_else(|| {
-                // Renamed behind the event trigger's back: the number still says which it is.
-                place(&backend::column_name(watch.root, column.1)?)
-            })
+        let by_number = |column: &Column| -> Option<usize> {
+            place(&backend::column_name(watch.root, column.1).filter(|_| watch.at_home)?)
         };
+        // Renamed behind the event trigger's back: the number still says which it is.
+        let resolve = |column: &Column| place(&column.0).or_else(|| by_number(column));
         let options = &watch.options;
         let mut recorded = vec![Recorded::Value; row_type.columns.len()];
-        for (columns, how) in [(&options.redact, Recorded::Redacted), (&options.ignore, Recorded::Ignored)] {
-            for at in columns.iter().filter_map(resolve) {
-                recorded[at] = how;
+        for column in &options.redact {
+            // Where name and number disagree nobody followed a rename: either may be the secret.
+            for at in place(&column.0).into_iter().chain(by_number(column)) {
+                recorded[at] = Recorded::Redacted;
             }
+        }
+        for at in options.ignore.iter().filter_map(resolve) {
+            recorded[at] = Recorded::Ignored;
         }
         let resolve_parent = |(kind, column): &(String, Column)| Some((kind.clone(), resolve(column)?));
         let resolve_rule = |rule: &Rule| match &rule.column {
