@@ -45,7 +45,7 @@ pg_function!(audit_log_list, pg_finfo_audit_log_list, |call| {
 pg_function!(audit_log_list_json, pg_finfo_audit_log_list_json, |call| {
     let args = call.args();
     let answer = api::list_json::list_json(args.json(0, "request"))?;
-    jsonb::from_value(&answer).map(Some)
+    jsonb::from_text(&answer).map(Some)
 });
 
 pg_function!(audit_log_record, pg_finfo_audit_log_record, |call| {

@@ -208,6 +208,19 @@ fn null_and_odd_json_are_answered() {
     }
 }
 
+#[test]
+fn an_entry_with_odd_json_does_not_break_the_listing() {
+    let mut db = Db::new();
+    db.run(
+        r#"CREATE TABLE job (id int PRIMARY KEY, j jsonb); SELECT audit_log.watch('job');
+        INSERT INTO job VALUES (1, (repeat('[', 500) || repeat(']', 500))::jsonb),
+          (2, '{"$serde_json::private::Number": "7"}'), (3, '{"$serde_json::private::Number": "x"}')"#,
+    );
+    let listed = "SELECT r -> 'after' FROM jsonb_array_elements(audit_log.list_json('{\"targetTypes\": [\"job\"]}') -> 'results') r";
+    assert_eq!(db.all(listed), db.all("SELECT after FROM audit_log.list(target_types => ARRAY['job'])"));
+    assert_eq!(db.all(listed).len(), 3);
+}
+
 struct Random(u64);
 
 impl Random {

@@ -143,13 +143,25 @@ impl Recorded {
         let sql = include_str!("../../sql/queries/idempotency_take.sql");
         let args = [text(Some(&self.organization)), text(Some(key)), Arg::of(Some(payload.to_vec()))];
         let taken = spi::select_latest(sql, &args, |rows| {
-            let row = rows.iter().next();
-            Ok(row.and_then(|r| Some((r.get::<pgrx::Uuid>(1), r.get::<Vec<u8>>(2)?))))
+            let read = |r: spi::Row| {
+                let occurred_at = r.datum(2)?;
+                Some((
+                    r.get::<pgrx::Uuid>(1)?,
+                    Arg::datum(pg_sys::TIMESTAMPTZOID, Some(occurred_at)),
+                    r.get(3)?,
+                ))
+            };
+            Ok(rows.iter().next().and_then(read))
         })?;
-        match taken {
-            None | Some((None, _)) => Ok(None),
-            Some((Some(id), seen)) if seen == payload => Ok(Some(uuid::Uuid::from_bytes(*id.as_bytes()))),
-            Some(_) => Err(AuditError::new(
+        let Some((id, occurred_at, seen)): Option<(_, _, Vec<u8>)> = taken else { return Ok(None) };
+        // By a snapshot of its own: the session that was waited for may just have committed.
+        let sql = include_str!("../../sql/queries/event_exists.sql");
+        let exists = spi::select_latest(sql, &[occurred_at, Arg::of(Some(id))], |rows| Ok(rows.count > 0))?;
+        match exists {
+            // The key is new, or its entry is gone.
+            false => Ok(None),
+            true if seen == payload => Ok(Some(uuid::Uuid::from_bytes(*id.as_bytes()))),
+            true => Err(AuditError::new(
                 Code::InvalidInput,
                 format!("idempotency key \"{key}\" was used for another event"),
                 "Use a key for one event only; repeat a call with the very same arguments.",

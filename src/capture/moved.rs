@@ -33,12 +33,18 @@ pub fn wait(plan: Rc<Plan>, row: KeptRow, stamp: Stamp, context: Rc<Context>, co
 }
 
 /// The row that an insert at this depth of nesting brings to its new place, if one waits for it.
-pub fn take_partner(plan: &Plan, depth: i32, command: Option<u32>) -> Option<Moved> {
+pub fn take_partner(
+    plan: &Plan,
+    depth: i32,
+    command: Option<u32>,
+    is_same_row: impl FnOnce(&Moved) -> bool,
+) -> Option<Moved> {
     WAITING.with_borrow_mut(|waiting| {
         waiting.pop_if(|left| {
             left.depth == depth
                 && left.plan.watch.root == plan.watch.root
                 && command.is_none_or(|command| command == left.command)
+                && is_same_row(left)
         })
     })
 }

@@ -28,6 +28,8 @@ pub struct Watch {
     pub options: WatchOptions,
     /// Whether the numbers of columns are this table's: not where a restore brought the trigger.
     at_home: bool,
+    /// Whether the watched table is a partition itself: rows then come from, and go, elsewhere.
+    pub root_is_partition: bool,
 }
 
 /// A table's or partition's columns under a watch. Column references are places in `row_type.columns`.
@@ -62,15 +64,15 @@ pub fn of(relation: pg_sys::Oid, row_type: impl FnOnce() -> RowType) -> Result<O
 pub fn watch_of(relation: pg_sys::Oid) -> Result<Option<Watch>, AuditError> {
     let sql = include_str!("../../sql/queries/watch_of.sql");
     let found = spi::select_latest(sql, &[Arg::of(Some(relation))], |rows| {
-        let read = |r: spi::Row| Some((r.get::<pg_sys::Oid>(1)?, r.get::<String>(2)?, r.get::<bool>(3)?));
+        let read = |r: spi::Row| Some((r.get(1)?, r.get::<String>(2)?, r.get(3)?, r.get(4)?));
         Ok(rows.iter().next().and_then(read))
     })?;
-    let Some((root, options, at_home)) = found else { return Ok(None) };
+    let Some((root, options, at_home, root_is_partition)) = found else { return Ok(None) };
     let options = serde_json::from_str(&options).map_err(|e| {
         let label = backend::relation_label(root).unwrap_or_default();
         AuditError::internal(format!("the options in the audit trigger of {label} cannot be read: {e}"))
     })?;
-    Ok(Some(Watch { root, options, at_home }))
+    Ok(Some(Watch { root, options, at_home, root_is_partition }))
 }
 
 /// Forgets plans that depend on a relation, or all of them.

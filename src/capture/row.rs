@@ -29,7 +29,12 @@ pub fn capture(call: &TriggerCall) -> Result<(), AuditError> {
     let depth = backend::trigger_depth();
     flush_at(depth + 1)?;
     if call.operation() == Operation::Insert {
-        if let Some(left) = moved::take_partner(&plan, depth, call.inserting_command()) {
+        // Where rows of the same statement also cross the watched tree's border, the key tells.
+        let is_same_row = |left: &Moved| {
+            !plan.watch.root_is_partition
+                || key(&left.plan, &left.row.values(&left.plan.row_type)) == key(&plan, &first)
+        };
+        if let Some(left) = moved::take_partner(&plan, depth, call.inserting_command(), is_same_row) {
             return arrived(left, &plan, &first);
         }
     }
@@ -124,6 +129,21 @@ fn changed_columns(plan: &Plan, old: Option<&Values>, new: Option<&Values>) -> V
     }
 }
 
+fn text(plan: &Plan, row: &Values, at: usize) -> Option<String> {
+    let _settings = FixedSettings::begin();
+    render::column_text(&plan.renderers[at], plan.row_type.columns[at].type_oid, plan.value(row, at))
+}
+
+/// A row's key as text; several columns are joined by a comma.
+fn key(plan: &Plan, row: &Values) -> Option<String> {
+    let part = |at: &usize| text(plan, row, *at).unwrap_or_default();
+    match plan.key.as_slice() {
+        [] => None,
+        [only] => text(plan, row, *only),
+        several => Some(several.iter().map(part).collect::<Vec<_>>().join(",")),
+    }
+}
+
 impl Change<'_> {
     fn record(&self, context: &Rc<Context>, stamp: Option<Stamp>) -> Result<(), AuditError> {
         let organization = self.organization(context);
@@ -154,9 +174,7 @@ impl Change<'_> {
     }
 
     fn text(&self, row: &Values, at: usize) -> Option<String> {
-        let _settings = FixedSettings::begin();
-        let plan = self.plan;
-        render::column_text(&plan.renderers[at], plan.row_type.columns[at].type_oid, plan.value(row, at))
+        text(self.plan, row, at)
     }
 
     fn organization<'a>(&self, context: &'a Context) -> Cow<'a, str> {
@@ -167,23 +185,14 @@ impl Change<'_> {
         }
     }
 
-    fn key(&self, row: &Values) -> Option<String> {
-        let part = |at: &usize| self.text(row, *at).unwrap_or_default();
-        match self.plan.key.as_slice() {
-            [] => None,
-            [only] => self.text(row, *only),
-            several => Some(several.iter().map(part).collect::<Vec<_>>().join(",")),
-        }
-    }
-
     fn targets(&self) -> Vec<Target> {
         let Some(row) = self.row() else { return Vec::new() };
         let kind = self.plan.watch.options.target_type.as_str();
-        let mut primary = Target::new(kind, self.key(row), Relation::Primary);
+        let mut primary = Target::new(kind, key(self.plan, row), Relation::Primary);
         primary.name = self.plan.name.and_then(|at| self.text(row, at));
         let mut targets = vec![primary];
         if self.operation == Operation::Update && self.plan.key.iter().any(|at| self.changed[*at]) {
-            let old_key = self.old.and_then(|old| self.key(old));
+            let old_key = self.old.and_then(|old| key(self.plan, old));
             targets.push(Target::new(kind, old_key, Relation::Related));
         }
         for (kind, at) in &self.plan.parents {

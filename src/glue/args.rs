@@ -47,23 +47,19 @@ impl Args {
     pub fn json(&self, i: usize, name: &str) -> Result<Option<Value>, AuditError> {
         // SAFETY: by the contract of `of`.
         let datum = unsafe { pg_getarg_datum(self.0, i) };
-        datum.map(|datum| value(name, &text(datum)?)).transpose()
+        datum.map(|datum| value(name, &jsonb_text(datum)?)).transpose()
     }
 
     /// A jsonb as it is.
     pub fn row_state(&self, i: usize) -> Result<Option<RowState>, AuditError> {
         // SAFETY: by the contract of `of`.
         let datum = unsafe { pg_getarg_datum(self.0, i) };
-        datum.map(|jsonb| Ok(RowState { jsonb, text: text(jsonb)? })).transpose()
+        datum.map(|jsonb| Ok(RowState { jsonb, text: jsonb_text(jsonb)? })).transpose()
     }
 }
 
-/// A jsonb of the extension's own making as a value.
-pub fn trusted_value(jsonb: pg_sys::Datum) -> Result<Value, AuditError> {
-    value("entry", &text(jsonb)?)
-}
-
-fn text(jsonb: pg_sys::Datum) -> Result<String, AuditError> {
+/// A jsonb as text.
+pub fn jsonb_text(jsonb: pg_sys::Datum) -> Result<String, AuditError> {
     // SAFETY: jsonb_out returns a terminated string.
     unsafe {
         let out = pgrx::direct_function_call_as_datum(pg_sys::jsonb_out, &[Some(jsonb)])

@@ -43,10 +43,12 @@ pub struct NewEntry<'a> {
 struct Clock {
     ids: EventIds,
     last: i64,
+    /// For events whose instant was given: many may share one, at different times.
+    given: EventIds,
 }
 
 thread_local! {
-    static CLOCK: RefCell<Clock> = RefCell::new(Clock { ids: EventIds::default(), last: 0 });
+    static CLOCK: RefCell<Clock> = RefCell::new(Clock { ids: EventIds::default(), last: 0, given: EventIds::default() });
 }
 
 /// A step back of the clock up to this long is bridged, so that a transaction's events keep order.
@@ -74,8 +76,11 @@ fn stamp_at(given: Option<i64>) -> Result<Stamp, AuditError> {
             clock.last = now;
             clock.ids.restart();
         }
-        let occurred_at = given.unwrap_or(now);
-        Ok(Stamp { recorded_at: now, occurred_at, id: clock.ids.next(occurred_at, backend::random())? })
+        let (occurred_at, id) = match given {
+            Some(given) => (given, clock.given.next(given, backend::random())?),
+            None => (now, clock.ids.next(now, backend::random())?),
+        };
+        Ok(Stamp { recorded_at: now, occurred_at, id })
     })
 }
 
