@@ -72,90 +72,130 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.live_row(regclass, text) IS 'The row as it stands in its table, read as the caller. Internal.';
 
+-- What happened to a row, oldest first, as far as its existence is concerned:
+-- born (insert, or an update that gave it this key), changed, died (delete, truncate, or an update
+-- that gave it another key, which other_id then is). TRUNCATE of one partition does not count.
+CREATE FUNCTION audit_log.row_events(relation regclass, target_id text)
+  RETURNS TABLE (occurred_at timestamptz, id uuid, kind text, other_id text, before jsonb, after jsonb)
+  LANGUAGE sql STABLE ROWS 100
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT h.occurred_at, h.id,
+         CASE WHEN h.operation = 'insert' OR (own AND old_id <> h.target_id) THEN 'born'
+              WHEN h.operation = 'delete' OR NOT own THEN 'died' ELSE 'changed' END,
+         CASE WHEN NOT own THEN h.target_id WHEN old_id <> h.target_id THEN old_id END,
+         h.before, h.after
+  FROM audit_log.history(row_events.relation, row_events.target_id) h
+  CROSS JOIN LATERAL (
+    SELECT h.target_id = row_events.target_id AS own,
+           (SELECT t ->> 'id' FROM pg_catalog.jsonb_array_elements(h.targets) t
+            WHERE h.operation = 'update' AND t ->> 'relation' = 'related' AND t ->> 'type' = h.target_type LIMIT 1) AS old_id) k
+  UNION ALL
+  SELECT v.occurred_at, v.id, 'died', NULL, NULL, NULL
+  FROM audit_log.event v
+  WHERE v.operation = 't' AND NOT coalesce(v.metadata ? 'partition', false)
+    AND v.relation_id IN (SELECT r.id FROM audit_log.relation_name r WHERE r.lineage = audit_log.lineage_of(row_events.relation))
+  ORDER BY 1, 2
+$$;
+COMMENT ON FUNCTION audit_log.row_events(regclass, text) IS 'The events of a row, oldest first, by what they did to its existence. Internal.';
+
+-- The row before whatever happened at (at, before_id) or later, from its beginning in the log.
+CREATE FUNCTION audit_log.row_forward(relation regclass, target_id text, at timestamptz, before_id uuid) RETURNS jsonb
+  LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  event record;
+  state jsonb;
+  known boolean := false;
+BEGIN
+  FOR event IN
+    SELECT e.* FROM audit_log.row_events(row_forward.relation, row_forward.target_id) e
+    WHERE (e.occurred_at, e.id) < (row_forward.at, row_forward.before_id)
+  LOOP
+    IF event.kind = 'died' THEN
+      state := NULL;
+      known := true;
+    ELSIF event.before IS NULL AND event.after IS NULL THEN
+      RAISE EXCEPTION '% was watched without row state', relation
+        USING ERRCODE = '55000', DETAIL = 'code: not_in_prerequisite_state',
+              HINT = 'Watch it with capture => ''changes'' or ''full''; states from before that cannot be rebuilt.';
+    ELSIF event.kind = 'changed' THEN
+      state := state || event.after;
+    ELSIF event.other_id IS NULL THEN
+      state := event.after;
+      known := true;
+    ELSE
+      state := audit_log.row_forward(row_forward.relation, event.other_id, event.occurred_at, event.id) || event.after;
+      known := true;
+    END IF;
+  END LOOP;
+  IF known THEN
+    RETURN state;
+  END IF;
+  RETURN audit_log.row_backward(relation, target_id, at, before_id);
+END
+$$;
+COMMENT ON FUNCTION audit_log.row_forward(regclass, text, timestamptz, uuid) IS 'A row as it was before an event, built from its beginning. Internal.';
+
+-- The same where the beginning is not in the log: what came later, taken back.
+CREATE FUNCTION audit_log.row_backward(relation regclass, target_id text, at timestamptz, from_id uuid) RETURNS jsonb
+  LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  event record;
+  undo jsonb := '{}';  -- of each column the value it had first
+  live jsonb;
+BEGIN
+  FOR event IN
+    SELECT e.* FROM audit_log.row_events(row_backward.relation, row_backward.target_id) e
+    WHERE (e.occurred_at, e.id) >= (row_backward.at, row_backward.from_id)
+  LOOP
+    IF event.kind = 'born' THEN
+      RETURN NULL;
+    ELSIF event.kind = 'died' AND event.other_id IS NOT NULL THEN
+      -- It lived on under another key: what follows that event, taken back, is the row after it.
+      RETURN audit_log.row_after(row_backward.relation, event.other_id, event.occurred_at, event.id) || event.before || undo;
+    ELSIF event.kind = 'died' AND event.before IS NOT NULL THEN
+      RETURN event.before || undo;
+    ELSIF event.kind = 'died' THEN
+      EXIT;
+    END IF;
+    undo := coalesce(event.before, '{}') || undo;
+  END LOOP;
+  live := CASE WHEN event.kind IS DISTINCT FROM 'died' THEN audit_log.live_row(relation, target_id) END;
+  IF live IS NULL AND EXISTS (SELECT FROM audit_log.row_events(row_backward.relation, row_backward.target_id) e WHERE e.kind = 'changed') THEN
+    RAISE EXCEPTION 'row % of % cannot be rebuilt: neither its beginning nor its end is in the log', target_id, relation
+      USING ERRCODE = '55000', DETAIL = 'code: not_in_prerequisite_state',
+            HINT = 'audit_log.history() shows what is known of it.';
+  END IF;
+  RETURN live || undo;
+END
+$$;
+COMMENT ON FUNCTION audit_log.row_backward(regclass, text, timestamptz, uuid) IS 'A row as it was before an event, rebuilt from what came later. Internal.';
+
+CREATE FUNCTION audit_log.row_after(relation regclass, target_id text, at timestamptz, event_id uuid) RETURNS jsonb
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(
+    (SELECT audit_log.row_backward(row_after.relation, row_after.target_id, e.occurred_at, e.id)
+     FROM audit_log.row_events(row_after.relation, row_after.target_id) e
+     WHERE (e.occurred_at, e.id) > (row_after.at, row_after.event_id) LIMIT 1),
+    audit_log.live_row(row_after.relation, row_after.target_id))
+$$;
+COMMENT ON FUNCTION audit_log.row_after(regclass, text, timestamptz, uuid) IS 'A row as it was right after an event, rebuilt from what came later. Internal.';
+
 CREATE FUNCTION audit_log.row_at(relation regclass, target_id text, at timestamptz) RETURNS jsonb
   LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
-DECLARE
-  event record;
-  state jsonb;
-  known boolean := false;  -- state is the whole row, not only what changed
-  gone boolean := false;
-  truncated timestamptz;
 BEGIN
   PERFORM audit_log.require_reader();
-  -- Forward from the row's beginning.
-  FOR event IN
-    SELECT h.*, h.target_id = row_at.target_id AS own,
-           (SELECT t ->> 'id' FROM pg_catalog.jsonb_array_elements(h.targets) t
-            WHERE t ->> 'relation' = 'related' AND t ->> 'type' = h.target_type LIMIT 1) AS old_id
-    FROM audit_log.history(row_at.relation, row_at.target_id) h
-    WHERE h.occurred_at <= row_at.at ORDER BY h.occurred_at, h.id
-  LOOP
-    IF event.before IS NULL AND event.after IS NULL THEN
-      RAISE EXCEPTION '% is watched without row state', relation
-        USING ERRCODE = '55000', DETAIL = 'code: not_in_prerequisite_state',
-              HINT = 'Watch it with capture => ''changes'' or ''full''; states from before that cannot be rebuilt.';
-    END IF;
-    gone := event.operation = 'delete' OR NOT event.own;
-    IF gone THEN
-      state := NULL;
-      known := true;
-    ELSIF event.operation = 'insert' THEN
-      state := event.after;
-      known := true;
-    ELSE
-      IF event.old_id IS NOT NULL AND event.old_id <> row_at.target_id THEN
-        state := audit_log.row_at(row_at.relation, event.old_id, event.occurred_at - interval '1 microsecond');
-        known := state IS NOT NULL;
-      END IF;
-      state := coalesce(state, '{}') || event.after;
-    END IF;
-    truncated := event.occurred_at;
-  END LOOP;
-  -- A TRUNCATE after the row's last own event took it along.
-  IF EXISTS (SELECT FROM audit_log.event v
-             WHERE v.operation = 't' AND v.occurred_at <= row_at.at AND v.occurred_at > coalesce(truncated, '-infinity')
-               AND v.relation_id IN (SELECT r.id FROM audit_log.relation_name r WHERE r.lineage = audit_log.lineage_of(row_at.relation))) THEN
-    state := NULL;
-    known := true;
-  END IF;
-  IF known THEN
-    RETURN state;
-  END IF;
-  RETURN audit_log.row_before(relation, target_id, at);
+  RETURN audit_log.row_forward(relation, target_id, at, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
 END
 $$;
-COMMENT ON FUNCTION audit_log.row_at(regclass, text, timestamptz) IS 'The row as it stood at an instant, a JSON object; NULL where it did not exist. Built from its insert on, or, where that is not in the log, backwards from its delete or from the table (which the caller must then be able to read). Ignored columns are missing, redacted ones say "[redacted]" where they had changed. 55000 where the table is watched without row state.';
-
-CREATE FUNCTION audit_log.row_before(relation regclass, target_id text, at timestamptz) RETURNS jsonb
-  LANGUAGE plpgsql STABLE
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-  event record;
-  state jsonb;
-  undo jsonb := '{}';
-BEGIN
-  -- Oldest first; of each column the first value met is the one it had at the instant.
-  FOR event IN
-    SELECT h.*, h.target_id = row_before.target_id AS own FROM audit_log.history(row_before.relation, row_before.target_id) h
-    WHERE h.occurred_at > row_before.at ORDER BY h.occurred_at, h.id
-  LOOP
-    IF event.operation = 'insert' AND undo = '{}' THEN
-      RETURN NULL;
-    ELSIF event.operation = 'delete' THEN
-      RETURN event.before || undo;
-    ELSIF NOT event.own THEN
-      -- The row lived on under another key.
-      state := audit_log.row_at(row_before.relation, event.target_id, event.occurred_at);
-      RETURN state || coalesce(event.before, '{}') || undo;
-    END IF;
-    undo := coalesce(event.before, '{}') || undo;
-  END LOOP;
-  RETURN audit_log.live_row(relation, target_id) || undo;
-END
-$$;
-COMMENT ON FUNCTION audit_log.row_before(regclass, text, timestamptz) IS 'The row at an instant, rebuilt backwards from what came later. Internal.';
+COMMENT ON FUNCTION audit_log.row_at(regclass, text, timestamptz) IS 'The row as it stood at an instant, a JSON object; NULL where it did not exist. Built from its insert on, or, where that is not in the log, backwards from its delete or from the table (which the caller must then be able to read). Ignored columns are missing, redacted ones say "[redacted]". 55000 where the table was watched without row state, or the log does not hold enough.';

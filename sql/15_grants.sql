@@ -24,7 +24,9 @@ TO audit_log_reader, audit_log_bound;
 GRANT EXECUTE ON FUNCTION
   audit_log.changes(jsonb, jsonb), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
   audit_log.relation_label(regclass), audit_log.lineage_of(regclass), audit_log.row_json(regclass, record),
-  audit_log.live_row(regclass, text), audit_log.row_before(regclass, text, timestamptz)
+  audit_log.live_row(regclass, text), audit_log.row_events(regclass, text),
+  audit_log.row_forward(regclass, text, timestamptz, uuid), audit_log.row_backward(regclass, text, timestamptz, uuid),
+  audit_log.row_after(regclass, text, timestamptz, uuid)
 TO audit_log_reader, audit_log_bound;
 
 GRANT EXECUTE ON FUNCTION

@@ -148,7 +148,7 @@ fn a_truncate_ends_every_row() {
 }
 
 #[test]
-fn a_row_whose_end_was_a_truncate_and_whose_beginning_is_not_in_the_log_is_not_said_to_be_missing() {
+fn a_row_lost_to_a_truncate_with_no_beginning_in_the_log_is_not_denied() {
     let mut db = Db::new();
     db.run("CREATE TABLE job (id int PRIMARY KEY, title text, pay int)");
     let t0 = step(&mut db, "INSERT INTO job VALUES (1, 'Cook', 1); SELECT audit_log.watch('job')");
