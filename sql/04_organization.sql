@@ -69,7 +69,6 @@ BEGIN
     SET enabled = true, name = coalesce(EXCLUDED.name, s.name),
         logging_started_at = coalesce(s.logging_started_at, EXCLUDED.logging_started_at);
   PERFORM audit_log.configuration_changed();
-  PERFORM audit_log.ensure_partitions();
   IF was.enabled IS DISTINCT FROM true OR (name IS NOT NULL AND was.name IS DISTINCT FROM name) THEN
     PERFORM audit_log.record_configuration('organization_enabled', id, id,
       pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('name', name)));

@@ -191,4 +191,4 @@ BEGIN
   RETURN created;
 END
 $$;
-COMMENT ON FUNCTION audit_log.ensure_partitions(integer) IS 'Creates the partitions of this week and of so many weeks ahead; returns how many were missing. watch() and enable_organization() call it; call it weekly from any scheduler.';
+COMMENT ON FUNCTION audit_log.ensure_partitions(integer) IS 'Creates the partitions of this week and of so many weeks ahead; returns how many were missing. Every configuration change calls it (watch(), define_category(), …); call it weekly from any scheduler.';

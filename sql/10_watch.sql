@@ -275,7 +275,6 @@ BEGIN
     'capture', capture,
     'defaults', audit_log.default_categories(type_code));
   PERFORM audit_log.check_redact(options);
-  PERFORM audit_log.ensure_partitions();
   PERFORM audit_log.write_row_trigger(relation, options);
   PERFORM audit_log.write_member_triggers(relation);
   PERFORM audit_log.record_configuration('watch_changed', NULL, audit_log.relation_label(relation),

@@ -9,7 +9,8 @@ AS $$
         UNION
         SELECT pg_catalog.jsonb_object_keys(CASE WHEN pg_catalog.jsonb_typeof(after) = 'object' THEN after ELSE '{}' END)) k
   -- A redacted column is only there when it changed.
-  WHERE (before -> k.key) IS DISTINCT FROM (after -> k.key) OR before ->> k.key = '[redacted]'
+  -- As text: 1.0 and 1.00 are equal as jsonb, and yet somebody changed one to the other.
+  WHERE (before -> k.key)::text IS DISTINCT FROM (after -> k.key)::text OR before ->> k.key = '[redacted]'
 $$;
 COMMENT ON FUNCTION audit_log.changes(jsonb, jsonb) IS 'What differs between two row states, {"column": [old, new]}; NULL where nothing does.';
 

@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// Exponents beyond this may not fit PostgreSQL's numeric.
-const MAX_EXPONENT: i64 = 10_000;
+/// PostgreSQL's numeric has at most 16,383 digits behind the point; digits and exponent together
+/// below this always fit.
+const MAX_DIGITS: i64 = 16_000;
 
 /// True when the text means the same after a conversion to jsonb (white space and key order aside).
 pub fn fits_jsonb(text: &str) -> bool {
@@ -50,9 +51,10 @@ fn numbers_are_small(text: &str) -> bool {
 
 fn number_is_small(token: &[u8]) -> bool {
     let mut parts = token.split(|b| matches!(b, b'e' | b'E'));
-    let digits = parts.next().map_or(0, <[u8]>::len);
-    let exponent = parts.next().map(|e| String::from_utf8_lossy(e).parse::<i64>());
-    digits <= MAX_EXPONENT as usize && exponent.is_none_or(|e| e.is_ok_and(|e| e.abs() <= MAX_EXPONENT))
+    let digits = parts.next().map_or(0, <[u8]>::len) as i64;
+    let exponent = parts.next().map_or(Ok(0), |e| String::from_utf8_lossy(e).parse::<i64>());
+    exponent
+        .is_ok_and(|e| e.checked_abs().and_then(|e| e.checked_add(digits)).is_some_and(|n| n <= MAX_DIGITS))
 }
 
 struct Exact;
@@ -137,6 +139,7 @@ mod tests {
         ] {
             assert!(fits_jsonb(kept), "{kept}");
         }
+        let long = format!("0.{}1e-9000", "0".repeat(9000));
         let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
         for lost in [
             r#"{"a":1,"a":2}"#,
@@ -147,6 +150,7 @@ mod tests {
             "[1e-999999]",
             "1e99999999999999999999",
             deep.as_str(),
+            long.as_str(),
         ] {
             assert!(!fits_jsonb(lost), "{lost}");
         }

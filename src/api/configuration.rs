@@ -6,7 +6,7 @@ use pgrx::pg_extern;
 use serde_json::Value;
 
 use crate::capture::row::with_context;
-use crate::glue::backend;
+use crate::glue::{backend, spi};
 use crate::store::append::{self, NewEntry};
 use crate::store::{context, organization, vocabulary};
 
@@ -32,6 +32,8 @@ pub fn record(
     if !organization::enabled(organization)? {
         return Ok(());
     }
+    // Before the first entry of the range: later its rows would keep it in the default partition.
+    spi::execute(include_str!("../../sql/queries/ensure_partitions.sql"), &[])?;
     let context = context::current()?;
     let target_type = vocabulary::category(category)?.target_type;
     let target = Target::new(target_type, target_id.map(str::to_string), Relation::Primary);

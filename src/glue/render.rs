@@ -11,12 +11,20 @@ use super::tuple::{varlena_bytes, RowType};
 /// The longest string a jsonb value holds, in bytes.
 const MAX_STRING: usize = 0x0FFF_FFFF;
 
+extern "C" {
+    /// utils/bytea.h, which the bindings leave out.
+    static mut bytea_output: i32;
+}
+const BYTEA_OUTPUT_HEX: i32 = 1;
+
 /// Puts the settings that output functions read into a fixed state, and back when dropped.
 pub struct FixedSettings {
     date_style: i32,
     date_order: i32,
     interval_style: i32,
     float_digits: i32,
+    bytea_output: i32,
+    quote_all: bool,
     time_zone: *mut pg_sys::pg_tz,
 }
 
@@ -29,12 +37,16 @@ impl FixedSettings {
                 date_order: pg_sys::DateOrder,
                 interval_style: pg_sys::IntervalStyle,
                 float_digits: pg_sys::extra_float_digits,
+                bytea_output,
+                quote_all: pg_sys::quote_all_identifiers,
                 time_zone: pg_sys::session_timezone,
             };
             pg_sys::DateStyle = pg_sys::USE_ISO_DATES as i32;
             pg_sys::DateOrder = pg_sys::DATEORDER_YMD as i32;
             pg_sys::IntervalStyle = pg_sys::INTSTYLE_POSTGRES as i32;
             pg_sys::extra_float_digits = 1;
+            bytea_output = BYTEA_OUTPUT_HEX;
+            pg_sys::quote_all_identifiers = false;
             let utc = pg_sys::pg_tzset(c"UTC".as_ptr());
             if !utc.is_null() {
                 pg_sys::session_timezone = utc;
@@ -52,6 +64,8 @@ impl Drop for FixedSettings {
             pg_sys::DateOrder = self.date_order;
             pg_sys::IntervalStyle = self.interval_style;
             pg_sys::extra_float_digits = self.float_digits;
+            bytea_output = self.bytea_output;
+            pg_sys::quote_all_identifiers = self.quote_all;
             pg_sys::session_timezone = self.time_zone;
         }
     }
@@ -80,6 +94,8 @@ pub enum Renderer {
         align: i8,
     },
     Composite,
+    /// A name in the catalog, always with its schema: regclass, regtype, regprocedure, regoperator.
+    CatalogName(pg_sys::Oid),
     /// Anything else by its output function.
     Output(pg_sys::Oid),
 }
@@ -106,6 +122,10 @@ impl Renderer {
                 | pg_sys::TIMETZOID
                 | pg_sys::TIMESTAMPOID
                 | pg_sys::TIMESTAMPTZOID => return Renderer::DateTime(base),
+                pg_sys::REGCLASSOID
+                | pg_sys::REGTYPEOID
+                | pg_sys::REGPROCEDUREOID
+                | pg_sys::REGOPERATOROID => return Renderer::CatalogName(base),
                 _ => {}
             }
             let element = pg_sys::get_element_type(base);
@@ -158,7 +178,11 @@ impl Renderer {
                 Renderer::Jsonb => builder.embed(pg_sys::pg_detoast_datum(value.cast_mut_ptr()).cast()),
                 Renderer::Array { .. } => self.array(builder, value),
                 Renderer::Composite => composite(builder, value),
-                Renderer::Text | Renderer::Bytea | Renderer::DateTime(_) | Renderer::Output(_) => {
+                Renderer::Text
+                | Renderer::Bytea
+                | Renderer::DateTime(_)
+                | Renderer::CatalogName(_)
+                | Renderer::Output(_) => {
                     builder.string(self.output_bytes(value));
                 }
             }
@@ -173,9 +197,11 @@ impl Renderer {
         // SAFETY: by contract.
         let bytes = unsafe {
             match self {
-                Renderer::Text | Renderer::Bytea | Renderer::DateTime(_) | Renderer::Output(_) => {
-                    self.output_bytes(value)
-                }
+                Renderer::Text
+                | Renderer::Bytea
+                | Renderer::DateTime(_)
+                | Renderer::CatalogName(_)
+                | Renderer::Output(_) => self.output_bytes(value),
                 _ => output(type_oid, value),
             }
         };
@@ -191,6 +217,7 @@ impl Renderer {
                 Renderer::Text => varlena_bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr())),
                 Renderer::Bytea => hex(varlena_bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()))),
                 Renderer::DateTime(type_oid) => date_time(*type_oid, value),
+                Renderer::CatalogName(type_oid) => catalog_name(*type_oid, value),
                 Renderer::Output(function) => terminated(pg_sys::OidOutputFunctionCall(*function, value)),
                 _ => output(pg_sys::NUMERICOID, value),
             }
@@ -331,6 +358,31 @@ unsafe fn date_time<'a>(type_oid: pg_sys::Oid, value: pg_sys::Datum) -> &'a [u8]
     unsafe {
         let buffer = pg_sys::palloc((pg_sys::MAXDATELEN + 1) as usize).cast();
         terminated(pg_sys::JsonEncodeDateTime(buffer, value, type_oid, &utc))
+    }
+}
+
+/// # Safety
+/// The value is of the named reg… type.
+unsafe fn catalog_name<'a>(type_oid: pg_sys::Oid, value: pg_sys::Datum) -> &'a [u8] {
+    // SAFETY: by contract; each call returns a palloc'd string, or NULL for an oid of nothing.
+    unsafe {
+        let oid = pg_sys::Oid::from(value.value() as u32);
+        if oid == pg_sys::InvalidOid {
+            return b"-";
+        }
+        if type_oid == pg_sys::REGCLASSOID {
+            return match super::backend::relation_label(oid) {
+                Some(label) => keep(label.as_bytes()),
+                None => keep(u32::from(oid).to_string().as_bytes()),
+            };
+        }
+        let allow_invalid =
+            pg_sys::FORMAT_TYPE_ALLOW_INVALID as u16 | pg_sys::FORMAT_TYPE_FORCE_QUALIFY as u16;
+        terminated(match type_oid {
+            pg_sys::REGTYPEOID => pg_sys::format_type_extended(oid, -1, allow_invalid),
+            pg_sys::REGPROCEDUREOID => pg_sys::format_procedure_qualified(oid),
+            _ => pg_sys::format_operator_qualified(oid),
+        })
     }
 }
 

@@ -1,0 +1,1 @@
+SELECT audit_log.ensure_partitions()
