@@ -126,6 +126,8 @@ COMMENT ON TABLE audit_log.event_default IS 'Entries whose time had no partition
 CREATE TABLE audit_log.event_target_default PARTITION OF audit_log.event_target DEFAULT;
 COMMENT ON TABLE audit_log.event_target_default IS 'Targets of entries whose time had no partition when they were written.';
 
+-- What entries show as their relation is part of them.
+SELECT audit_log.guard('audit_log.relation_name');
 SELECT audit_log.guard(t) FROM pg_catalog.unnest(ARRAY[
   'audit_log.event', 'audit_log.event_default', 'audit_log.event_target', 'audit_log.event_target_default']::regclass[]) t;
 SELECT audit_log.index_event_partition('audit_log.event_default');

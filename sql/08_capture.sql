@@ -72,6 +72,7 @@ COMMENT ON COLUMN audit_log.watched.capture IS 'changes, full or keys.';
 CREATE FUNCTION audit_log.relation_label(relation regclass) RETURNS text
   LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp
+  SET quote_all_identifiers = off
 AS $$
   SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

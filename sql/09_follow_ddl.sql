@@ -97,13 +97,30 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.follow_relation(oid, boolean) IS 'Brings the triggers on a table, or on the watched parent of a partition, in line with it. Internal.';
 
-CREATE FUNCTION audit_log.follow_commands(adds_partition boolean, removes_partition boolean) RETURNS void
+CREATE FUNCTION audit_log.guard_partitions() RETURNS void
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM audit_log.guard(i.inhrelid)
+  FROM pg_catalog.pg_inherits i
+  WHERE i.inhparent IN ('audit_log.event'::regclass, 'audit_log.event_target'::regclass)
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = i.inhrelid AND t.tgname = 'append_only');
+END
+$$;
+COMMENT ON FUNCTION audit_log.guard_partitions() IS 'Makes partitions of the log append-only that somebody attached by hand. Internal.';
+
+CREATE FUNCTION audit_log.follow_commands(adds_partition boolean, removes_partition boolean, restoring boolean) RETURNS void
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   affected oid;
 BEGIN
+  -- A dump's script, told by the settings it begins with, brings the partitions' own triggers.
+  IF adds_partition AND NOT restoring THEN
+    PERFORM audit_log.guard_partitions();
+  END IF;
   IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgfoid = 'audit_log.capture()'::regprocedure) THEN
     RETURN;
   END IF;
@@ -136,7 +153,7 @@ BEGIN
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION audit_log.follow_commands(boolean, boolean) IS 'Follows the DDL commands of the event trigger that is running; the arguments say whether they put a table into a partitioned one, or take it out. Internal.';
+COMMENT ON FUNCTION audit_log.follow_commands(boolean, boolean, boolean) IS 'Follows the DDL commands of the event trigger that is running; the arguments say whether they put a table into a partitioned one, or take it out, and whether they are a dump''s. Internal.';
 
 CREATE FUNCTION audit_log.follow_ddl() RETURNS event_trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_follow_ddl';

@@ -44,9 +44,12 @@ $$;
 COMMENT ON FUNCTION audit_log.import(jsonb[], text) IS 'Loads records in the shape entry (as list_json returns them), gem or captivateiq; one row a record: its place in the array from 1, the new entry''s id, or why it was refused. A refused record does not stop the others.';
 
 CREATE FUNCTION audit_log.imported_record(id uuid) RETURNS jsonb
-  LANGUAGE sql STABLE
+  LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT e.source -> 'record' FROM audit_log.event e WHERE audit_log.require_reader() AND e.id = imported_record.id
+BEGIN
+  PERFORM audit_log.require_reader();
+  RETURN (SELECT e.source -> 'record' FROM audit_log.event e WHERE e.id = imported_record.id);
+END
 $$;
 COMMENT ON FUNCTION audit_log.imported_record(uuid) IS 'The record an entry was imported from, as it came; NULL where it was not imported.';

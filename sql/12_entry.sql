@@ -157,12 +157,15 @@ COMMENT ON COLUMN audit_log.bi_audit_log.event_target_id IS 'The primary target.
 COMMENT ON COLUMN audit_log.bi_audit_log.event_target_type IS 'Its kind.';
 COMMENT ON COLUMN audit_log.bi_audit_log.event_meta IS 'Of a data change {"field": [old, new]}, else the metadata and the category.';
 
+CREATE FUNCTION audit_log.readable_organizations()
+  RETURNS TABLE (id text, name text, enabled boolean, logging_started_at timestamptz)
+  LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'audit_log_readable_organizations';
+COMMENT ON FUNCTION audit_log.readable_organizations() IS 'What is known of the organizations the caller may read. Internal.';
+
 CREATE VIEW audit_log.organization WITH (security_invoker = true) AS
 SELECT s.id, s.name, s.enabled, s.logging_started_at,
        least(s.logging_started_at, (SELECT pg_catalog.min(e.occurred_at) FROM audit_log.event e WHERE e.organization_id = s.id)) AS earliest_available_at
-FROM audit_log.organization_state s
-WHERE pg_catalog.pg_has_role(current_user, 'audit_log_reader', 'USAGE')
-   OR s.id = ANY ((SELECT audit_log.my_organizations())::text[]);
+FROM audit_log.readable_organizations() s;
 COMMENT ON VIEW audit_log.organization IS 'Organizations the caller may read.';
 COMMENT ON COLUMN audit_log.organization.id IS 'The id the application uses.';
 COMMENT ON COLUMN audit_log.organization.name IS 'Its name, as given to enable_organization().';

@@ -12,17 +12,17 @@ GRANT EXECUTE ON FUNCTION
   audit_log.row_at(regclass, text, timestamptz),
   audit_log.imported_record(uuid),
   -- Called by the above as the caller; none tells anything the caller may not know.
-  audit_log.require_reader(), audit_log.my_organizations(), audit_log.organizations_of(name)
+  audit_log.require_reader(), audit_log.my_organizations()
 TO PUBLIC;
 
 GRANT SELECT ON
   audit_log.entry, audit_log.entry_target, audit_log.entry_change, audit_log.activity_daily, audit_log.bi_audit_log,
   audit_log.organization, audit_log.vocabulary, audit_log.target_type, audit_log.actor_type, audit_log.watched,
   -- What these views, being security_invoker, read as the caller; event and event_target by row policy.
-  audit_log.event, audit_log.event_target, audit_log.relation_name, audit_log.organization_state, audit_log.watch_trigger
+  audit_log.event, audit_log.event_target, audit_log.relation_name, audit_log.watch_trigger
 TO audit_log_reader, audit_log_bound;
 GRANT EXECUTE ON FUNCTION
-  audit_log.changes(jsonb, jsonb), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
+  audit_log.readable_organizations(), audit_log.changes(jsonb, jsonb), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
   audit_log.relation_label(regclass), audit_log.lineage_of(regclass), audit_log.row_json(regclass, record),
   audit_log.live_row(regclass, text), audit_log.row_events(regclass, text),
   audit_log.row_forward(regclass, text, timestamptz, uuid), audit_log.row_backward(regclass, text, timestamptz, uuid),
@@ -32,6 +32,7 @@ TO audit_log_reader, audit_log_bound;
 GRANT EXECUTE ON FUNCTION
   audit_log.record(text, text, text, jsonb, jsonb, jsonb, jsonb, timestamptz, text, text)
 TO audit_log_writer;
+GRANT EXECUTE ON FUNCTION audit_log.column_names(jsonb) TO audit_log_writer;
 
 GRANT SELECT ON audit_log.vocabulary, audit_log.target_type, audit_log.actor_type, audit_log.watched TO audit_log_writer;
 

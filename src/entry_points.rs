@@ -42,6 +42,11 @@ pg_function!(audit_log_list, pg_finfo_audit_log_list, |call| {
     Ok(None)
 });
 
+pg_function!(audit_log_readable_organizations, pg_finfo_audit_log_readable_organizations, |call| {
+    api::organizations::readable(&mut call.output())?;
+    Ok(None)
+});
+
 pg_function!(audit_log_list_json, pg_finfo_audit_log_list_json, |call| {
     let args = call.args();
     let answer = api::list_json::list_json(args.json(0, "request"))?;

@@ -4,7 +4,8 @@ use audit_log_model::list_request::{check_items, check_limit, ListRequest, Page}
 use audit_log_model::{AuditError, Code};
 use chrono::{DateTime, Utc};
 
-use crate::glue::spi::{self, text};
+use super::organizations::{bound_to_caller, caller_reads_all};
+use crate::glue::spi;
 use crate::glue::srf::Output;
 use crate::glue::{backend, identity};
 use crate::store::append;
@@ -71,8 +72,8 @@ pub fn prepare(request: &ListRequest) -> Result<(Scope, Page), AuditError> {
 
 /// The organizations the caller may read, of those asked for.
 fn scope(organization: Option<&str>) -> Result<Scope, AuditError> {
-    let reads_all = identity::caller_has_role(c"audit_log_reader");
-    let bound = if reads_all { Vec::new() } else { bound_organizations()? };
+    let reads_all = caller_reads_all();
+    let bound = if reads_all { Vec::new() } else { bound_to_caller()? };
     if !reads_all && bound.is_empty() {
         return Err(refusal(None));
     }
@@ -97,12 +98,6 @@ fn scope(organization: Option<&str>) -> Result<Scope, AuditError> {
         true => Err(append::not_enabled(&first)),
         false => Ok(Scope::Only(enabled)),
     }
-}
-
-fn bound_organizations() -> Result<Vec<String>, AuditError> {
-    let caller = identity::current_user();
-    let sql = include_str!("../../sql/queries/organizations_of.sql");
-    spi::select(sql, &[text(Some(&caller))], |rows| Ok(rows.iter().filter_map(|r| r.get(1)).collect()))
 }
 
 fn organizations(sql: &str) -> Result<Vec<String>, AuditError> {

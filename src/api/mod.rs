@@ -5,5 +5,6 @@ pub mod context;
 pub mod import;
 pub mod list;
 pub mod list_json;
+pub mod organizations;
 pub mod record;
 pub mod vocabulary;

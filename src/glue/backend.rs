@@ -146,7 +146,10 @@ pub fn relation_label(relation: pg_sys::Oid) -> Option<String> {
         if schema.is_null() || name.is_null() {
             return None;
         }
+        // The same in every session: quoted where it needs to be, and only there.
+        let quote_all = std::mem::replace(&mut *(&raw mut pg_sys::quote_all_identifiers), false);
         let label = pg_sys::quote_qualified_identifier(schema, name);
+        pg_sys::quote_all_identifiers = quote_all;
         Some(CStr::from_ptr(label).to_string_lossy().into_owned())
     }
 }

@@ -24,6 +24,12 @@ impl Output {
         }
     }
 
+    /// Puts a query's row.
+    pub fn put(&mut self, row: &Row) -> Result<(), AuditError> {
+        let (values, nulls) = row.datums();
+        self.put_values(values, nulls)
+    }
+
     /// Puts a query's row with one text column behind it.
     pub fn put_with(&mut self, row: &Row, last: Option<&str>) -> Result<(), AuditError> {
         use pgrx::IntoDatum;
@@ -31,9 +37,15 @@ impl Output {
         let last = last.and_then(IntoDatum::into_datum);
         nulls.push(last.is_none());
         values.push(last.unwrap_or(pg_sys::Datum::from(0)));
+        self.put_values(values, nulls)
+    }
+
+    fn put_values(&mut self, mut values: Vec<pg_sys::Datum>, mut nulls: Vec<bool>) -> Result<(), AuditError> {
         // SAFETY: the description is the function's declared result.
         if values.len() != unsafe { (*self.desc).natts } as usize {
-            return Err(AuditError::internal("audit_log.list and audit_log.entry have different columns"));
+            return Err(AuditError::internal(
+                "a function's query and its declared result have different columns",
+            ));
         }
         // SAFETY: as many values as columns; the store copies them.
         unsafe {

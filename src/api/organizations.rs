@@ -1,0 +1,36 @@
+//! What a caller may know of organizations.
+
+use audit_log_model::AuditError;
+use pgrx::pg_extern;
+
+use crate::glue::error::{to_report, SqlResult};
+use crate::glue::identity;
+use crate::glue::spi::{self, text, texts, Arg};
+use crate::glue::srf::Output;
+
+/// Whether the caller reads every organization's entries.
+pub fn caller_reads_all() -> bool {
+    identity::caller_has_role(c"audit_log_reader")
+}
+
+/// The organizations the caller is bound to.
+pub fn bound_to_caller() -> Result<Vec<String>, AuditError> {
+    let caller = identity::current_user();
+    let sql = include_str!("../../sql/queries/organizations_of.sql");
+    spi::select(sql, &[text(Some(&caller))], |rows| Ok(rows.iter().filter_map(|r| r.get(1)).collect()))
+}
+
+#[pg_extern(sql = false)]
+fn my_organizations() -> SqlResult<Vec<String>> {
+    bound_to_caller().map_err(to_report)
+}
+
+/// The organizations the caller may read, with what is known of them.
+pub fn readable(output: &mut Output) -> Result<(), AuditError> {
+    let all = caller_reads_all();
+    let bound = if all { Vec::new() } else { bound_to_caller()? };
+    let sql = include_str!("../../sql/queries/readable_organizations.sql");
+    spi::select(sql, &[Arg::of(Some(all)), texts(&bound)], |rows| {
+        rows.iter().try_for_each(|row| output.put(&row))
+    })
+}
