@@ -39,18 +39,18 @@ CREATE FUNCTION audit_log.record_configuration(category text, organization text,
   LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_record_configuration';
 COMMENT ON FUNCTION audit_log.record_configuration(text, text, text, jsonb) IS 'Records a change of this extension''s own configuration, in the organization it concerns or in default; nothing where that one is disabled. Internal.';
 
-CREATE FUNCTION audit_log.check_organization(id text) RETURNS void
+CREATE FUNCTION audit_log.check_organization(id text, field text DEFAULT 'id') RETURNS void
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   IF id IS NULL OR id = '' OR pg_catalog.length(id) > 255 THEN
     RAISE EXCEPTION 'an organization''s id has 1 to 255 characters'
-      USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: id', HINT = 'Give the id the application uses for the organization.';
+      USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: ' || field, HINT = 'Give the id the application uses for the organization.';
   END IF;
 END
 $$;
-COMMENT ON FUNCTION audit_log.check_organization(text) IS 'Fails with 22023 where the argument cannot be an organization''s id. Internal.';
+COMMENT ON FUNCTION audit_log.check_organization(text, text) IS 'Fails with 22023 where the first argument cannot be an organization''s id; the second names it. Internal.';
 
 CREATE FUNCTION audit_log.enable_organization(id text, name text DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql SECURITY DEFINER

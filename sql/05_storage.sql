@@ -182,6 +182,10 @@ DECLARE
   lower timestamptz;
   created integer := 0;
 BEGIN
+  IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 520 THEN
+    RAISE EXCEPTION 'cannot create partitions % weeks ahead', coalesce(ahead::text, 'null')
+      USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: ahead', HINT = 'Give a number of weeks from 0 to 520.';
+  END IF;
   -- One session at a time; another's partitions are there when it has committed.
   PERFORM pg_catalog.pg_advisory_xact_lock('audit_log.event'::regclass::oid::integer, 0);
   FOR i IN 0 .. ahead LOOP

@@ -77,7 +77,7 @@ AS $$
 DECLARE
   bound oid := audit_log.check_role(role);
 BEGIN
-  PERFORM audit_log.check_organization(organization);
+  PERFORM audit_log.check_organization(organization, 'organization');
   -- A role's oid can come back for another role once it was dropped.
   DELETE FROM audit_log.read_binding b
   WHERE b.role_oid = bound AND NOT EXISTS (SELECT FROM audit_log.live_binding l WHERE l.role_oid = b.role_oid AND l.organization_id = b.organization_id);

@@ -1,5 +1,7 @@
 //! What PostgreSQL calls: the C functions of the install script, and the library's start.
 
+use pgrx::IntoDatum;
+
 use crate::glue::function::{nothing, pg_function, uuid};
 use crate::glue::{callbacks, jsonb, setting};
 use crate::{api, capture, store};
@@ -94,6 +96,11 @@ pg_function!(audit_log_record_configuration, pg_finfo_audit_log_record_configura
 pg_function!(audit_log_check_metadata_schema, pg_finfo_audit_log_check_metadata_schema, |call| {
     let args = call.args();
     api::vocabulary::check_metadata_schema(args.json(0, "metadata_schema")?).map(nothing)
+});
+
+pg_function!(audit_log_state_bytes, pg_finfo_audit_log_state_bytes, |call| {
+    let args = call.args();
+    Ok(((args.jsonb_size(0) + args.jsonb_size(1)) as i64).into_datum())
 });
 
 pg_function!(audit_log_row_json, pg_finfo_audit_log_row_json, |call| {

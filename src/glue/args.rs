@@ -50,6 +50,12 @@ impl Args {
         datum.map(|datum| value(name, &jsonb_text(datum)?)).transpose()
     }
 
+    /// The bytes of a jsonb when nothing is compressed; 0 for NULL.
+    pub fn jsonb_size(&self, i: usize) -> usize {
+        // SAFETY: by the contract of `of`.
+        super::jsonb::raw_size(unsafe { pg_getarg_datum(self.0, i) })
+    }
+
     /// A jsonb as it is.
     pub fn row_state(&self, i: usize) -> Result<Option<RowState>, AuditError> {
         // SAFETY: by the contract of `of`.

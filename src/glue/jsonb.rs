@@ -127,3 +127,9 @@ pub fn from_text(json: &str) -> Result<pg_sys::Datum, AuditError> {
 pub fn from_value(value: &Value) -> Result<pg_sys::Datum, AuditError> {
     from_text(&value.to_string())
 }
+
+/// A jsonb's size in bytes when nothing is compressed; 0 for NULL.
+pub fn raw_size(jsonb: Option<pg_sys::Datum>) -> usize {
+    // SAFETY: the datum is a jsonb, toasted or not.
+    jsonb.map_or(0, |datum| unsafe { pg_sys::toast_raw_datum_size(datum) })
+}

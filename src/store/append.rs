@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::feed;
+use super::{feed, organization};
 use crate::glue::spi::{self, text, Arg};
 use crate::glue::{backend, identity, jsonb};
 
@@ -97,6 +97,41 @@ pub fn latest_instant() -> i64 {
     })
 }
 
+/// The longest id in bytes: an index entry must hold it.
+const MAX_ID: usize = 2_500;
+/// Both row states together, so that jsonb can also hold what is derived from them.
+const MAX_ROW_STATES: usize = 0x0FFF_FFFF - 1_048_576;
+
+/// Refuses what could be written but not indexed, or not read again.
+fn check_sizes(entry: &NewEntry, actors: [Option<&Actor>; 2]) -> Result<(), AuditError> {
+    let target_ids = entry.targets.iter().map(|t| ("target_id", t.id.as_deref()));
+    let actor_ids = actors.into_iter().flatten().map(|a| ("actor.id", a.id.as_deref()));
+    for (field, id) in target_ids.chain(actor_ids) {
+        if let Some(id) = id.filter(|id| id.len() > MAX_ID) {
+            return Err(AuditError::invalid(
+                field,
+                format!("{field} has {} bytes, more than {MAX_ID}", id.len()),
+                "Identify it by something shorter; a table, by other columns: audit_log.watch(…, target_id => ARRAY['…']).",
+            ));
+        }
+    }
+    if !(1..=organization::MAX_CHARACTERS).contains(&entry.organization.chars().count()) {
+        return Err(AuditError::invalid(
+            "organization",
+            format!("an organization's id has 1 to {} characters", organization::MAX_CHARACTERS),
+            "Give the id the application uses for the organization.",
+        ));
+    }
+    if jsonb::raw_size(entry.before) + jsonb::raw_size(entry.after) > MAX_ROW_STATES {
+        return Err(AuditError::new(
+            Code::RowImageTooLarge,
+            "the row's states before and after are together too large for the audit log",
+            "They hold at most 255 MB. Leave large columns out: audit_log.watch(…, ignore => ARRAY['<column>']).",
+        ));
+    }
+    Ok(())
+}
+
 /// Writes an entry; returns its id and the instant it carries.
 pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
     let Some((primary, others)) = entry.targets.split_first() else {
@@ -105,6 +140,7 @@ pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
     let system = Actor::system();
     let actor = entry.actor.unwrap_or(&system);
     let effective = entry.effective_actor.filter(|e| *e != actor);
+    check_sizes(entry, [Some(actor), effective])?;
     let Stamp { recorded_at, occurred_at, id } = match entry.stamp {
         Some(stamp) => stamp,
         None => stamp_at(entry.occurred_at)?,
