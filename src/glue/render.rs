@@ -8,6 +8,8 @@ use pgrx::pg_sys;
 use super::jsonb::Builder;
 use super::tuple::{varlena_bytes, RowType};
 
+/// The most elements of an array: building more takes over 1 GB, which PostgreSQL does not give.
+const MAX_ELEMENTS: i32 = 1 << 24;
 /// The longest string a jsonb value holds, in bytes.
 const MAX_STRING: usize = 0x0FFF_FFFF;
 
@@ -244,6 +246,9 @@ impl Renderer {
                 &mut nulls,
                 &mut count,
             );
+            if count > MAX_ELEMENTS {
+                too_large("an array has too many elements for jsonb");
+            }
             let item = |i: usize| (!*nulls.add(i)).then(|| *items.add(i));
             let mut next = 0..count as usize;
             write_dimension(builder, renderer, sizes, &mut || next.next().and_then(item));
@@ -400,11 +405,7 @@ unsafe fn output<'a>(type_oid: pg_sys::Oid, value: pg_sys::Datum) -> &'a [u8] {
 /// `\x` and hexadecimal digits; too long for jsonb, PostgreSQL's error for that.
 fn hex<'a>(bytes: &[u8]) -> &'a [u8] {
     if bytes.len() * 2 + 2 > MAX_STRING {
-        pgrx::ereport!(
-            ERROR,
-            pgrx::PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            "a bytea value is too long for jsonb"
-        );
+        too_large("a bytea value is too long for jsonb");
     }
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = Vec::with_capacity(bytes.len() * 2 + 2);
@@ -414,6 +415,11 @@ fn hex<'a>(bytes: &[u8]) -> &'a [u8] {
         text.push(DIGITS[usize::from(byte & 15)]);
     }
     keep(&text)
+}
+
+/// PostgreSQL's own error for what jsonb cannot hold.
+fn too_large(what: &'static str) {
+    pgrx::ereport!(ERROR, pgrx::PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, what);
 }
 
 /// A palloc'd copy, which lives as long as the current context.
