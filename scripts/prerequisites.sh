@@ -16,7 +16,7 @@ need tzdata 'test -d /usr/share/zoneinfo/Etc'
 need procps 'command -v ps'
 need util-linux 'command -v runuser'
 # What the unpacked servers are linked with.
-library() { need "$1" "ldconfig -p | grep -q '$2 '"; }
+library() { need "$1" "ldconfig -p | grep '$2 '"; }
 PATH=$PATH:/usr/sbin:/sbin
 library libxml2 libxml2.so.2
 library libgssapi-krb5-2 libgssapi_krb5.so.2

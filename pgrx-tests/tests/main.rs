@@ -18,5 +18,6 @@ mod limits;
 mod list;
 mod list_json;
 mod organizations;
+mod readme;
 mod record;
 mod vocabulary;

@@ -147,7 +147,8 @@ pub fn relation_label(relation: pg_sys::Oid) -> Option<String> {
             return None;
         }
         // The same in every session: quoted where it needs to be, and only there.
-        let quote_all = std::mem::replace(&mut *(&raw mut pg_sys::quote_all_identifiers), false);
+        let quote_all = pg_sys::quote_all_identifiers;
+        pg_sys::quote_all_identifiers = false;
         let label = pg_sys::quote_qualified_identifier(schema, name);
         pg_sys::quote_all_identifiers = quote_all;
         Some(CStr::from_ptr(label).to_string_lossy().into_owned())

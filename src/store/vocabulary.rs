@@ -72,11 +72,11 @@ fn unknown(field: &str, code: &str) -> AuditError {
         ),
     };
     let known = known(field);
-    AuditError::invalid(
-        field,
-        format!("unknown {noun} \"{code}\""),
-        nearest::hint(code, known.iter().map(String::as_str), listed),
-    )
+    let message = match nearest::nearest(code, known.iter().map(String::as_str)) {
+        Some(best) => format!("unknown {noun} \"{code}\"; did you mean \"{best}\"?"),
+        None => format!("unknown {noun} \"{code}\""),
+    };
+    AuditError::invalid(field, message, listed)
 }
 
 /// Compiles a JSON Schema; 22023 where it is none.
