@@ -5,7 +5,8 @@ use pgrx::pg_sys;
 use pgrx::{PgSqlErrorCode, PgTryBuilder};
 
 use super::plan::{self, Plan, Recorded};
-use crate::glue::render::{self, FixedSettings};
+use crate::glue::fixed_settings::FixedSettings;
+use crate::glue::render;
 use crate::glue::tuple::{RowType, Values};
 use crate::glue::{backend, identity};
 

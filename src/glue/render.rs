@@ -1,78 +1,14 @@
 //! Column values as jsonb and as text, the same in every session.
 
-use std::ffi::CStr;
-
 use audit_log_model::json_exact;
 use pgrx::pg_sys;
 
 use super::jsonb::Builder;
+use super::text::{catalog_name, date_time, hex, keep, output, terminate, terminated, too_large};
 use super::tuple::{varlena_bytes, RowType};
 
 /// The most elements of an array: building more takes over 1 GB, which PostgreSQL does not give.
 const MAX_ELEMENTS: i32 = 1 << 24;
-/// The longest string a jsonb value holds, in bytes.
-const MAX_STRING: usize = 0x0FFF_FFFF;
-
-extern "C" {
-    /// utils/bytea.h, which the bindings leave out.
-    static mut bytea_output: i32;
-}
-const BYTEA_OUTPUT_HEX: i32 = 1;
-
-/// Puts the settings that output functions read into a fixed state, and back when dropped.
-pub struct FixedSettings {
-    date_style: i32,
-    date_order: i32,
-    interval_style: i32,
-    float_digits: i32,
-    bytea_output: i32,
-    quote_all: bool,
-    time_zone: *mut pg_sys::pg_tz,
-}
-
-impl FixedSettings {
-    pub fn begin() -> Self {
-        // SAFETY: these are this process's own variables; the zone "GMT" always loads.
-        unsafe {
-            let saved = FixedSettings {
-                date_style: pg_sys::DateStyle,
-                date_order: pg_sys::DateOrder,
-                interval_style: pg_sys::IntervalStyle,
-                float_digits: pg_sys::extra_float_digits,
-                bytea_output,
-                quote_all: pg_sys::quote_all_identifiers,
-                time_zone: pg_sys::session_timezone,
-            };
-            pg_sys::DateStyle = pg_sys::USE_ISO_DATES as i32;
-            pg_sys::DateOrder = pg_sys::DATEORDER_YMD as i32;
-            pg_sys::IntervalStyle = pg_sys::INTSTYLE_POSTGRES as i32;
-            pg_sys::extra_float_digits = 1;
-            bytea_output = BYTEA_OUTPUT_HEX;
-            pg_sys::quote_all_identifiers = false;
-            let utc = pg_sys::pg_tzset(c"UTC".as_ptr());
-            if !utc.is_null() {
-                pg_sys::session_timezone = utc;
-            }
-            saved
-        }
-    }
-}
-
-impl Drop for FixedSettings {
-    fn drop(&mut self) {
-        // SAFETY: as in `begin`; these values were in force then.
-        unsafe {
-            pg_sys::DateStyle = self.date_style;
-            pg_sys::DateOrder = self.date_order;
-            pg_sys::IntervalStyle = self.interval_style;
-            pg_sys::extra_float_digits = self.float_digits;
-            bytea_output = self.bytea_output;
-            pg_sys::quote_all_identifiers = self.quote_all;
-            pg_sys::session_timezone = self.time_zone;
-        }
-    }
-}
-
 /// How a type is written as jsonb; found once a column.
 pub enum Renderer {
     Bool,
@@ -353,96 +289,6 @@ unsafe fn json(builder: &mut Builder, value: pg_sys::Datum) {
             None => builder.string(bytes),
         }
     }
-}
-
-/// # Safety
-/// The value is of the named date/time type.
-unsafe fn date_time<'a>(type_oid: pg_sys::Oid, value: pg_sys::Datum) -> &'a [u8] {
-    let utc = 0;
-    // SAFETY: by contract; the buffer has the length PostgreSQL prescribes.
-    unsafe {
-        let buffer = pg_sys::palloc((pg_sys::MAXDATELEN + 1) as usize).cast();
-        terminated(pg_sys::JsonEncodeDateTime(buffer, value, type_oid, &utc))
-    }
-}
-
-/// # Safety
-/// The value is of the named reg… type.
-unsafe fn catalog_name<'a>(type_oid: pg_sys::Oid, value: pg_sys::Datum) -> &'a [u8] {
-    // SAFETY: by contract; each call returns a palloc'd string, or NULL for an oid of nothing.
-    unsafe {
-        let oid = pg_sys::Oid::from(value.value() as u32);
-        if oid == pg_sys::InvalidOid {
-            return b"-";
-        }
-        if type_oid == pg_sys::REGCLASSOID {
-            return match super::backend::relation_label(oid) {
-                Some(label) => keep(label.as_bytes()),
-                None => keep(u32::from(oid).to_string().as_bytes()),
-            };
-        }
-        let allow_invalid =
-            pg_sys::FORMAT_TYPE_ALLOW_INVALID as u16 | pg_sys::FORMAT_TYPE_FORCE_QUALIFY as u16;
-        terminated(match type_oid {
-            pg_sys::REGTYPEOID => pg_sys::format_type_extended(oid, -1, allow_invalid),
-            pg_sys::REGPROCEDUREOID => pg_sys::format_procedure_qualified(oid),
-            _ => pg_sys::format_operator_qualified(oid),
-        })
-    }
-}
-
-/// # Safety
-/// The value is of the type.
-unsafe fn output<'a>(type_oid: pg_sys::Oid, value: pg_sys::Datum) -> &'a [u8] {
-    // SAFETY: by contract.
-    unsafe {
-        let (mut function, mut varlena) = (pg_sys::InvalidOid, false);
-        pg_sys::getTypeOutputInfo(type_oid, &mut function, &mut varlena);
-        terminated(pg_sys::OidOutputFunctionCall(function, value))
-    }
-}
-
-/// `\x` and hexadecimal digits; too long for jsonb, PostgreSQL's error for that.
-fn hex<'a>(bytes: &[u8]) -> &'a [u8] {
-    if bytes.len() * 2 + 2 > MAX_STRING {
-        too_large("a bytea value is too long for jsonb");
-    }
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = Vec::with_capacity(bytes.len() * 2 + 2);
-    text.extend(b"\\x");
-    for byte in bytes {
-        text.push(DIGITS[usize::from(byte >> 4)]);
-        text.push(DIGITS[usize::from(byte & 15)]);
-    }
-    keep(&text)
-}
-
-/// PostgreSQL's own error for what jsonb cannot hold.
-fn too_large(what: &'static str) {
-    pgrx::ereport!(ERROR, pgrx::PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, what);
-}
-
-/// A palloc'd copy, which lives as long as the current context.
-fn keep<'a>(bytes: &[u8]) -> &'a [u8] {
-    // SAFETY: the copy has the length that was asked for.
-    unsafe {
-        let copy = pg_sys::palloc(bytes.len().max(1)).cast::<u8>();
-        std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy, bytes.len());
-        std::slice::from_raw_parts(copy, bytes.len())
-    }
-}
-
-/// A palloc'd, NUL-terminated copy.
-fn terminate(bytes: &[u8]) -> *mut std::ffi::c_char {
-    // SAFETY: the copy has room for the terminator.
-    unsafe { pg_sys::pnstrdup(bytes.as_ptr().cast(), bytes.len()) }
-}
-
-/// # Safety
-/// `text` is NUL-terminated and outlives the result.
-unsafe fn terminated<'a>(text: *const std::ffi::c_char) -> &'a [u8] {
-    // SAFETY: by contract.
-    unsafe { CStr::from_ptr(text).to_bytes() }
 }
 
 /// A column to be written into a row's image.

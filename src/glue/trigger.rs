@@ -19,11 +19,13 @@ impl TriggerCall {
     /// `fcinfo` is the call PostgreSQL made.
     pub unsafe fn from_call(fcinfo: pg_sys::FunctionCallInfo) -> Result<Self, AuditError> {
         // SAFETY: by contract; the context, where there is one, is a node.
-        let node = unsafe { (*fcinfo).context };
-        if node.is_null() || unsafe { (*node).type_ } != pg_sys::NodeTag::T_TriggerData {
-            return Err(AuditError::internal("a trigger function was not called by a trigger"));
+        unsafe {
+            let node = (*fcinfo).context;
+            if node.is_null() || (*node).type_ != pg_sys::NodeTag::T_TriggerData {
+                return Err(AuditError::internal("a trigger function was not called by a trigger"));
+            }
+            Ok(TriggerCall { data: node.cast() })
         }
-        Ok(TriggerCall { data: node.cast() })
     }
 
     fn data(&self) -> &pg_sys::TriggerData {
