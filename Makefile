@@ -5,7 +5,7 @@ PG_CONFIG ?= pg_config
 MAJOR ?= 15
 embedded = target/postgres/$(1)/bin/pg_config
 
-.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 prerequisites clean
+.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 fuzz prerequisites clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -32,6 +32,14 @@ test-pg15 test-pg16 test-pg17 test-pg18: test-pg%: prerequisites
 	@scripts/postgres.sh $*
 	@scripts/install.sh $(call embedded,$*) dev
 	@scripts/test.sh $*
+
+# Coverage-guided, each target for SECONDS; needs cargo-fuzz.
+SECONDS ?= 60
+fuzz:
+	@for target in cursor request documents; do \
+		printf '\n== Fuzzing %s for $(SECONDS) seconds\n' $$target; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=$(SECONDS) -max_len=4096 || exit 1; \
+	done
 
 install:
 	@scripts/install.sh $(PG_CONFIG) release

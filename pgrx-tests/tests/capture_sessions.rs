@@ -172,9 +172,14 @@ fn a_hostile_search_path_catches_nothing() {
 fn replica_role_and_odd_settings_still_capture() {
     let mut db = watched_job();
     db.run("SET session_replication_role = replica; INSERT INTO job VALUES (1); TRUNCATE job; RESET session_replication_role");
-    let settings = "row_security = off; standard_conforming_strings = off; transform_null_equals = on; force_parallel_mode = on;
+    let parallel = match db.one("SELECT current_setting('server_version_num')::int >= 160000").as_str() {
+        "t" => "debug_parallel_query",
+        _ => "force_parallel_mode",
+    };
+    let settings = "row_security = off; standard_conforming_strings = off; transform_null_equals = on; parallel = on;
         default_transaction_isolation = serializable; default_transaction_isolation = 'repeatable read'; search_path = '';
         plan_cache_mode = force_generic_plan; default_transaction_deferrable = on; client_min_messages = debug5";
+    let settings = settings.replace("parallel", parallel);
     for (i, setting) in settings.split(';').enumerate() {
         let mut session = db.session();
         run(&mut session, &format!("SET {setting}; INSERT INTO public.job VALUES ({}, E'\\\\ \\'')", i + 2));
