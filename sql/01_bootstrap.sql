@@ -1,5 +1,8 @@
 -- Roles and the schema's owner. Roles are cluster-wide and NOLOGIN; DROP EXTENSION leaves them.
 
+-- From here on every name is qualified or PostgreSQL's own.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $bootstrap$
 DECLARE
   wanted record;

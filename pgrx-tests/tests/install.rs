@@ -74,4 +74,7 @@ fn partitions_are_made_ahead_and_only_once() {
     assert_eq!(db.one("SELECT audit_log.ensure_partitions(5)"), "5");
     let landed = db.one("SELECT count(*) FROM audit_log.event_default");
     assert_eq!(landed, "1");
+    // Made at run time, they go with the extension all the same.
+    db.run("DROP EXTENSION audit_log");
+    assert_eq!(db.one("SELECT count(*) FROM pg_class WHERE relname LIKE 'event\\_%'"), "0");
 }
