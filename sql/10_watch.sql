@@ -28,7 +28,7 @@ CREATE FUNCTION audit_log.column_refs(relation regclass, field text, names name[
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF pg_catalog.array_position(names, NULL) IS NOT NULL THEN
+  IF EXISTS (SELECT FROM pg_catalog.unnest(names) n WHERE n IS NULL) THEN
     RAISE EXCEPTION '% names a column that is null', field
       USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: ' || field, HINT = 'Leave null items out.';
   END IF;

@@ -1,6 +1,6 @@
 //! The install script, one SQL file a subject, in this order.
 //!
-//! `scripts/install-script` reads the order from here too, so both ways to install give the same.
+//! `scripts/install-script.sh` reads the order from here too, so both ways to install give the same.
 
 use pgrx::extension_sql_file;
 

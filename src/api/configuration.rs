@@ -5,7 +5,6 @@ use audit_log_model::AuditError;
 use pgrx::pg_extern;
 use serde_json::Value;
 
-use crate::capture::row::with_context;
 use crate::glue::{backend, spi};
 use crate::store::append::{self, NewEntry};
 use crate::store::{context, organization, vocabulary};
@@ -46,7 +45,7 @@ pub fn record(
         category,
         targets: &[target],
         metadata: Some(&all),
-        ..with_context(&context)
+        ..NewEntry::in_context(&context)
     })?;
     Ok(())
 }

@@ -6,7 +6,6 @@ use pgrx::pg_sys;
 use serde_json::{json, Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::capture::row::with_context;
 use crate::glue::args::RowState;
 use crate::glue::backend;
 use crate::glue::spi::{self, text, Arg};
@@ -117,7 +116,7 @@ impl Recorded {
             before: self.before.as_ref().map(|state| state.jsonb),
             after: self.after.as_ref().map(|state| state.jsonb),
             metadata: Some(&metadata),
-            ..with_context(&context)
+            ..NewEntry::in_context(&context)
         })
     }
 

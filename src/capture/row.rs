@@ -164,7 +164,7 @@ impl Change<'_> {
             before: self.old.map(|row| self.image(row)).transpose()?.flatten(),
             after: self.new.map(|row| self.image(row)).transpose()?.flatten(),
             metadata: metadata.as_ref(),
-            ..with_context(context)
+            ..NewEntry::in_context(context)
         })?;
         Ok(())
     }
@@ -228,19 +228,6 @@ impl Change<'_> {
         // A redacted column is in an update's image only where it changed: that is all it tells.
         let include = |at: usize| self.changed[at] || (full && self.plan.recorded[at] == Recorded::Value);
         image::of(self.plan, row, include).map(Some)
-    }
-}
-
-/// An entry with all that the context says of it, but organization and metadata.
-pub fn with_context(context: &Rc<Context>) -> NewEntry<'_> {
-    NewEntry {
-        actor: context.actor.as_ref(),
-        effective_actor: context.effective_actor.as_ref(),
-        remote_addr: context.remote_addr.as_deref(),
-        access_route: context.access_route.as_deref(),
-        user_agent: context.user_agent.as_deref(),
-        request_id: context.request_id.as_deref(),
-        ..NewEntry::default()
     }
 }
 

@@ -106,7 +106,7 @@ fn truncated(relation: pg_sys::Oid) -> Result<(), AuditError> {
         category,
         targets: &[target],
         metadata: metadata.as_ref(),
-        ..row::with_context(&context)
+        ..append::NewEntry::in_context(&context)
     })?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use audit_log_model::context::Actor;
+use audit_log_model::context::{Actor, Context};
 use audit_log_model::event::{targets_to_store, Target};
 use audit_log_model::event_id::EventIds;
 use audit_log_model::{AuditError, Code};
@@ -38,6 +38,21 @@ pub struct NewEntry<'a> {
     pub user_agent: Option<&'a str>,
     pub request_id: Option<&'a str>,
     pub source: Option<&'a Value>,
+}
+
+impl<'a> NewEntry<'a> {
+    /// All that the context says of an entry, but organization and metadata.
+    pub fn in_context(context: &'a Context) -> Self {
+        NewEntry {
+            actor: context.actor.as_ref(),
+            effective_actor: context.effective_actor.as_ref(),
+            remote_addr: context.remote_addr.as_deref(),
+            access_route: context.access_route.as_deref(),
+            user_agent: context.user_agent.as_deref(),
+            request_id: context.request_id.as_deref(),
+            ..NewEntry::default()
+        }
+    }
 }
 
 struct Clock {
