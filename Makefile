@@ -5,6 +5,7 @@ PG_CONFIG ?= pg_config
 MAJOR ?= 15
 embedded = target/postgres/$(1)/bin/pg_config
 
+.NOTPARALLEL:
 .PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 fuzz prerequisites clean
 
 help:
@@ -42,7 +43,7 @@ fuzz:
 	done
 
 install:
-	@scripts/install.sh $(PG_CONFIG) release
+	@scripts/install.sh '$(PG_CONFIG)' release
 
 clean:
 	@cargo clean

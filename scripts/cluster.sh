@@ -8,7 +8,10 @@ case $1 in
 start)
     bindir=$(cd "$2" && pwd)
     shift 2
-    dir=$(mktemp -d "${TMPDIR:-/tmp}/audit_log.XXXXXX")
+    # A root shell's own TMPDIR may be closed to the user postgres.
+    if [ "$(id -u)" = 0 ]; then base=/tmp; else base=${TMPDIR:-/tmp}; fi
+    dir=$(mktemp -d "$base/audit_log.XXXXXX")
+    trap '[ $? = 0 ] || "$project/scripts/cluster.sh" stop "$dir"' EXIT
     if [ "$(id -u)" = 0 ]; then
         chown postgres "$dir"
         # A checkout that the user postgres cannot reach: the server runs from a copy.
@@ -29,13 +32,13 @@ start)
         echo "fsync = off"
         for setting in "$@"; do echo "${setting%%=*} = '${setting#*=}'"; done
     } | as_server_user tee -a "$dir/data/postgresql.conf" > /dev/null
-    as_server_user "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 start > /dev/null ||
+    as_server_user env -u RUST_BACKTRACE "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 start > /dev/null ||
         { cat "$dir/log" >&2; exit 1; }
     echo "$dir"
     ;;
 stop)
     dir=$2
-    bindir=$(cat "$dir/bindir")
+    bindir=$(cat "$dir/bindir" 2> /dev/null || true)
     cd /
     as_server_user "$bindir/pg_ctl" -D "$dir/data" -m immediate -w stop > /dev/null 2>&1 || true
     rm -rf "$dir"

@@ -8,7 +8,7 @@ say "Starting a throwaway cluster (on no port, in a directory of its own)"
 dir=$("$project/scripts/cluster.sh" start "$bindir")
 trap '"$project/scripts/cluster.sh" stop "$dir"' EXIT
 note "$("$bindir/postgres" --version)"
-sql() { "$(cat "$dir/bindir")/psql" -X -q -h "$dir" -U postgres -d ats -v ON_ERROR_STOP=1 "$@"; }
+sql() { "$(cat "$dir/bindir")/psql" -X -q -P pager=off -h "$dir" -U postgres -d ats -v ON_ERROR_STOP=1 "$@"; }
 "$(cat "$dir/bindir")/createdb" -h "$dir" -U postgres ats
 
 say "CREATE EXTENSION audit_log, and an applicant-tracking schema"

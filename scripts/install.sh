@@ -8,7 +8,10 @@ case $pg_config in
     */*) pg_config="$(cd "$(dirname "$pg_config")" && pwd)/$(basename "$pg_config")" ;;
     *) pg_config=$(command -v "$pg_config") || die "there is no $1" ;;
 esac
+[ -x "$pg_config" ] || die "there is no $1"
 major=$("$pg_config" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
+command -v cargo > /dev/null || die "Rust is not in the PATH of $(id -un); build as the user who has it, it asks for sudo itself"
+case $major in 15 | 16 | 17 | 18) ;; *) die "PostgreSQL $major is not supported; 15 to 18 are" ;; esac
 [ -e "$("$pg_config" --includedir-server)/postgres.h" ] ||
     die "$pg_config has no server headers: on Debian, apt-get install postgresql-server-dev-$major"
 

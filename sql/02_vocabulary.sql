@@ -39,7 +39,7 @@ COMMENT ON COLUMN audit_log.actor_type.code IS 'The code contexts and entries us
 COMMENT ON COLUMN audit_log.actor_type.label IS 'The name people see.';
 COMMENT ON COLUMN audit_log.actor_type.builtin IS 'True for the types every installation has.';
 
-CREATE VIEW audit_log.vocabulary AS
+CREATE VIEW audit_log.vocabulary WITH (security_invoker = true) AS
 SELECT c.category, c.target_type, c.label, c.description, c.color, c.tab, c.builtin,
        d.category IS NOT NULL AS deprecated, c.metadata_schema
 FROM audit_log.category_definition c

@@ -21,7 +21,7 @@ COMMENT ON TABLE audit_log.organization_seen IS 'Organizations first seen in a w
 -- 'default' is enabled at install. It has no setting yet: a dump's own would collide with it.
 INSERT INTO audit_log.organization_seen (id) VALUES ('default');
 
-CREATE VIEW audit_log.organization_state AS
+CREATE VIEW audit_log.organization_state WITH (security_invoker = true) AS
 SELECT s.id, s.name, s.enabled, s.logging_started_at
 FROM audit_log.organization_setting s
 UNION ALL

@@ -164,7 +164,7 @@ BEGIN
   EXECUTE pg_catalog.format('CREATE TABLE audit_log.%I (LIKE audit_log.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', child, parent_name);
   EXECUTE pg_catalog.format('SELECT audit_log.index_%s_partition(%L)', parent_name, 'audit_log.' || pg_catalog.quote_ident(child));
   PERFORM audit_log.guard(('audit_log.' || pg_catalog.quote_ident(child))::regclass);
-  -- Attached, not created in place: that would lock out every reader and writer of the log.
+  -- Attached, not created in place: only the default partition is then locked, not the parent.
   EXECUTE pg_catalog.format('ALTER TABLE audit_log.%I ATTACH PARTITION audit_log.%I FOR VALUES FROM (%L) TO (%L)',
                             parent_name, child, lower, upper);
   RETURN true;
@@ -176,9 +176,11 @@ CREATE FUNCTION audit_log.ensure_partitions(ahead integer DEFAULT 4) RETURNS int
   LANGUAGE plpgsql SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp
   SET TimeZone = 'UTC'
+  SET lock_timeout = '100ms'
 AS $$
 DECLARE
   this_week timestamptz := pg_catalog.date_trunc('week', pg_catalog.clock_timestamp());
+  parent regclass;
   lower timestamptz;
   created integer := 0;
 BEGIN
@@ -186,15 +188,22 @@ BEGIN
     RAISE EXCEPTION 'cannot create partitions % weeks ahead', coalesce(ahead::text, 'null')
       USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: ahead', HINT = 'Give a number of weeks from 0 to 520.';
   END IF;
-  -- One session at a time; another's partitions are there when it has committed.
-  PERFORM pg_catalog.pg_advisory_xact_lock('audit_log.event'::regclass::oid::integer, 0);
-  FOR i IN 0 .. ahead LOOP
-    lower := this_week + pg_catalog.make_interval(weeks => i);
-    created := created
-      + audit_log.create_partition('audit_log.event', lower, lower + interval '1 week')::integer
-      + audit_log.create_partition('audit_log.event_target', lower, lower + interval '1 week')::integer;
+  FOR lower, parent IN
+    SELECT w.lower, p.parent
+    FROM (SELECT this_week + pg_catalog.make_interval(weeks => i) AS lower FROM pg_catalog.generate_series(0, ahead) i) w
+    CROSS JOIN (VALUES ('audit_log.event'), ('audit_log.event_target')) p(parent)
+    WHERE pg_catalog.to_regclass(p.parent || '_p' || pg_catalog.to_char(w.lower, 'YYYYMMDD')) IS NULL
+  LOOP
+    -- One session at a time, by a lock that nobody else may take.
+    LOCK TABLE audit_log.feed_epoch IN SHARE UPDATE EXCLUSIVE MODE;
+    created := created + audit_log.create_partition(parent, lower, lower + interval '1 week')::integer;
   END LOOP;
   RETURN created;
+EXCEPTION WHEN lock_not_available THEN
+  -- Entries land in the default partition meanwhile; whoever waited here would hold others up.
+  RAISE WARNING 'partitions of the audit log were not created: it is in use'
+    USING HINT = 'SELECT audit_log.ensure_partitions() again later.';
+  RETURN 0;
 END
 $$;
-COMMENT ON FUNCTION audit_log.ensure_partitions(integer) IS 'Creates the partitions of this week and of so many weeks ahead; returns how many were missing. Every configuration change calls it (watch(), define_category(), …); call it weekly from any scheduler.';
+COMMENT ON FUNCTION audit_log.ensure_partitions(integer) IS 'Creates the partitions of this week and of so many weeks ahead; returns how many were missing. Locks the default partition until the transaction ends, which holds up readers of the whole log: call it in a transaction of its own, weekly from any scheduler. Does not queue for that lock: where the log is in use it gives a WARNING. Every configuration change calls it (watch(), define_category(), …).';

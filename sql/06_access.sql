@@ -14,6 +14,7 @@ CREATE FUNCTION audit_log.system_identifier() RETURNS bigint
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'system_identifier_wrapper';
 COMMENT ON FUNCTION audit_log.system_identifier() IS 'The cluster''s system identifier. Internal.';
 
+-- Not security_invoker: who is bound is an administrator's to see, the table nobody's.
 CREATE VIEW audit_log.live_binding AS
 SELECT b.role_oid, r.rolname AS role_name, b.organization_id
 FROM audit_log.read_binding b
@@ -21,7 +22,10 @@ JOIN pg_catalog.pg_roles r ON r.oid = b.role_oid
  AND (b.system_identifier = audit_log.system_identifier() OR r.rolname = b.role_name)
 -- An oid that came back for another role has not got the membership.
 WHERE pg_catalog.pg_has_role(b.role_oid, 'audit_log_bound', 'MEMBER');
-COMMENT ON VIEW audit_log.live_binding IS 'Bindings whose role still is the role they were given to. Internal.';
+COMMENT ON VIEW audit_log.live_binding IS 'Roles bound to single organizations by grant_read(), as long as the role is the one it was given to.';
+COMMENT ON COLUMN audit_log.live_binding.role_oid IS 'The role.';
+COMMENT ON COLUMN audit_log.live_binding.role_name IS 'Its name now.';
+COMMENT ON COLUMN audit_log.live_binding.organization_id IS 'The organization it may read.';
 
 CREATE FUNCTION audit_log.organizations_of(role name) RETURNS text[]
   LANGUAGE sql STABLE SECURITY DEFINER
@@ -39,19 +43,7 @@ CREATE FUNCTION audit_log.my_organizations() RETURNS text[]
 COMMENT ON FUNCTION audit_log.my_organizations() IS 'The organizations the caller is bound to.';
 
 CREATE FUNCTION audit_log.require_reader() RETURNS boolean
-  LANGUAGE plpgsql STABLE
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  IF pg_catalog.pg_has_role(current_user, 'audit_log_reader', 'USAGE')
-     OR pg_catalog.cardinality(audit_log.my_organizations()) > 0 THEN
-    RETURN true;
-  END IF;
-  RAISE EXCEPTION 'role "%" may not read the audit log', current_user
-    USING ERRCODE = '42501', DETAIL = 'code: missing_endpoint_permission',
-          HINT = pg_catalog.format('GRANT audit_log_reader TO %1$I, or SELECT audit_log.grant_read(%1$L, ''<organization>'').', current_user);
-END
-$$;
+  LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'require_reader_wrapper';
 COMMENT ON FUNCTION audit_log.require_reader() IS 'True where the caller may read anything at all, else 42501. Internal.';
 
 CREATE FUNCTION audit_log.check_role(role name) RETURNS oid
@@ -64,6 +56,10 @@ BEGIN
   IF found IS NULL THEN
     RAISE EXCEPTION 'role "%" does not exist', role
       USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: role', HINT = 'Create the role first; quote its name as a string.';
+  END IF;
+  IF role IN ('audit_log_reader', 'audit_log_writer', 'audit_log_admin', 'audit_log_bound') THEN
+    RAISE EXCEPTION 'role "%" is the audit log''s own', role
+      USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: role', HINT = 'Bind a role of yours, or GRANT audit_log_reader to it.';
   END IF;
   RETURN found;
 END

@@ -19,13 +19,13 @@ CREATE FUNCTION audit_log.capture_moved() RETURNS trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_capture_moved';
 COMMENT ON FUNCTION audit_log.capture_moved() IS 'Statement trigger that ends an UPDATE of a partitioned table; audit_log.watch() makes it.';
 
-CREATE VIEW audit_log.member_trigger AS
+CREATE VIEW audit_log.member_trigger WITH (security_invoker = true) AS
 SELECT t.tgrelid, t.tgname
 FROM pg_catalog.pg_trigger t
 WHERE t.tgfoid IN ('audit_log.capture_truncate()'::regprocedure, 'audit_log.capture_moved()'::regprocedure);
 COMMENT ON VIEW audit_log.member_trigger IS 'The statement triggers of watched tables and their partitions. Internal.';
 
-CREATE VIEW audit_log.watch_trigger AS
+CREATE VIEW audit_log.watch_trigger WITH (security_invoker = true) AS
 SELECT t.tgrelid AS relid,
        pg_catalog.convert_from(pg_catalog.substr(t.tgargs, 1, pg_catalog.length(t.tgargs) - 1),
                                pg_catalog.getdatabaseencoding())::jsonb AS options
@@ -39,10 +39,11 @@ CREATE FUNCTION audit_log.column_names(refs jsonb) RETURNS name[]
 AS $$
   SELECT pg_catalog.array_agg((r ->> 0)::name ORDER BY n)
   FROM pg_catalog.jsonb_array_elements(refs) WITH ORDINALITY AS c(r, n)
+  WHERE r ->> 1 <> '0'  -- a redacted column that is gone
 $$;
 COMMENT ON FUNCTION audit_log.column_names(jsonb) IS 'The names in an option''s list of columns; NULL where it is empty. Internal.';
 
-CREATE VIEW audit_log.watched AS
+CREATE VIEW audit_log.watched WITH (security_invoker = true) AS
 SELECT w.relid::regclass AS relation,
        w.options ->> 'target_type' AS target_type,
        audit_log.column_names(w.options -> 'target_id') AS target_id,

@@ -37,12 +37,19 @@ CREATE FUNCTION audit_log.follow_redacted(relation regclass, refs jsonb, at_home
   LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp
 AS $$
-  -- Where name and number disagree nobody followed a rename: either may be the secret.
-  SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(a.attname, a.attnum) ORDER BY a.attnum), '[]')
-  FROM pg_catalog.pg_attribute a
-  WHERE a.attrelid = relation AND NOT a.attisdropped AND a.attnum > 0
-    AND EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(refs) r
-                WHERE a.attname = r ->> 0 OR (at_home AND a.attnum = (r ->> 1)::smallint))
+  -- Where name and number disagree nobody followed a rename: either may be the secret. A name that
+  -- is gone is kept, without a number: the column may be made anew, as migrations do.
+  SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(f.name, f.number) ORDER BY f.number, f.name), '[]')
+  FROM (SELECT a.attname::text AS name, a.attnum AS number
+        FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = relation AND NOT a.attisdropped AND a.attnum > 0
+          AND EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(refs) r
+                      WHERE a.attname = r ->> 0 OR (at_home AND a.attnum = (r ->> 1)::smallint))
+        UNION
+        SELECT r ->> 0, 0
+        FROM pg_catalog.jsonb_array_elements(refs) r
+        WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                          WHERE a.attrelid = relation AND a.attname = r ->> 0 AND NOT a.attisdropped)) f
 $$;
 COMMENT ON FUNCTION audit_log.follow_redacted(regclass, jsonb, boolean) IS 'The redacted columns as they are now; rather one too many than one too few. Internal.';
 
@@ -121,6 +128,16 @@ BEGIN
   IF adds_partition AND NOT restoring THEN
     PERFORM audit_log.guard_partitions();
   END IF;
+  -- TRIGGER on a table is enough to replace a trigger of the same name: not ours, in silence.
+  IF EXISTS (SELECT FROM pg_catalog.pg_event_trigger_ddl_commands() c
+             JOIN pg_catalog.pg_trigger t ON t.oid = c.objid
+             WHERE c.classid = 'pg_catalog.pg_trigger'::regclass AND t.tgname LIKE '!audit_log%'
+               AND t.tgfoid NOT IN ('audit_log.capture()'::regprocedure, 'audit_log.capture_truncate()'::regprocedure,
+                                    'audit_log.capture_moved()'::regprocedure)) THEN
+    RAISE EXCEPTION 'triggers named "!audit_log…" are the audit log''s'
+      USING ERRCODE = '42501', DETAIL = 'code: reserved_trigger_name',
+            HINT = 'Give the trigger another name; an audit_log_admin ends a watch with audit_log.unwatch().';
+  END IF;
   IF NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgfoid = 'audit_log.capture()'::regprocedure) THEN
     RETURN;
   END IF;
@@ -157,10 +174,11 @@ COMMENT ON FUNCTION audit_log.follow_commands(boolean, boolean, boolean) IS 'Fol
 
 CREATE FUNCTION audit_log.follow_ddl() RETURNS event_trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_follow_ddl';
-COMMENT ON FUNCTION audit_log.follow_ddl() IS 'Event trigger: keeps watches true when tables are altered, attached, renamed or restored. Never fails the DDL.';
+COMMENT ON FUNCTION audit_log.follow_ddl() IS 'Event trigger: keeps watches true when tables are altered, attached, renamed or restored. Fails no DDL but a trigger under a name of ours.';
 
 CREATE EVENT TRIGGER audit_log_follow_ddl ON ddl_command_end
   -- ALTER INDEX and its like rename tables, too.
   WHEN TAG IN ('ALTER TABLE', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER SEQUENCE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER SCHEMA', 'CREATE SCHEMA', 'CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE TRIGGER')
   EXECUTE FUNCTION audit_log.follow_ddl();
 ALTER EVENT TRIGGER audit_log_follow_ddl ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER audit_log_follow_ddl IS 'Keeps the audit log''s triggers true when tables are renamed, altered, attached or restored.';

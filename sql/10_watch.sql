@@ -66,7 +66,7 @@ BEGIN
     RAISE EXCEPTION '% is not a table', relation
       USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: relation',
             HINT = 'Tables, partitioned tables and foreign tables can be watched; of a view, watch the tables it reads.';
-  ELSIF class.relpersistence = 't' OR class.relnamespace::regnamespace::text IN ('pg_catalog', 'information_schema', 'pg_toast', 'audit_log') THEN
+  ELSIF class.relpersistence = 't' OR class.relnamespace IN (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname IN ('pg_catalog', 'information_schema', 'pg_toast', 'audit_log')) THEN
     RAISE EXCEPTION '% cannot be watched', relation
       USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: relation',
             HINT = 'Temporary tables, system catalogs and the audit log''s own tables are not watched.';
@@ -83,6 +83,10 @@ BEGIN
     RAISE EXCEPTION 'partition % of % is watched by itself', other, relation
       USING ERRCODE = '55000', DETAIL = 'code: not_in_prerequisite_state',
             HINT = pg_catalog.format('SELECT audit_log.unwatch(%L) first.', other);
+  END IF;
+  IF class.relkind <> 'p' AND EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = relation) THEN
+    RAISE WARNING 'tables that inherit from % are not watched with it', relation
+      USING HINT = 'Watch each of them too; only partitions are watched with their parent.';
   END IF;
 END
 $$;
@@ -223,9 +227,10 @@ BEGIN
   WHERE options -> 'target_id' @> pg_catalog.jsonb_build_array(r)
      OR options -> 'target_name' = r OR options -> 'organization' = r
      OR EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(options -> 'parents') p WHERE p -> 1 = r)
+     OR EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(options -> 'rules') u WHERE u -> 'column' = r AND (u ? 'from' OR u ? 'to'))
   LIMIT 1;
   IF leak IS NOT NULL THEN
-    RAISE EXCEPTION 'column "%" is redacted and also shown as an id, name, organization or parent', leak
+    RAISE EXCEPTION 'column "%" is redacted and also shown as an id, name, organization, parent or value of a rule', leak
       USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: redact', HINT = 'Redact the column or show it, not both; target_id can name other columns than the primary key.';
   END IF;
 END

@@ -1,18 +1,31 @@
 -- The entry and its companions: what people and BI tools read.
 
+CREATE FUNCTION audit_log.state_bytes(before jsonb, after jsonb) RETURNS bigint
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_state_bytes';
+COMMENT ON FUNCTION audit_log.state_bytes(jsonb, jsonb) IS 'Bytes of both row states together when nothing is compressed. Internal.';
+
+CREATE FUNCTION audit_log.small_object(before jsonb, after jsonb, state jsonb) RETURNS boolean
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT audit_log.state_bytes(before, after) <= 16777216 AND pg_catalog.jsonb_typeof(state) = 'object'
+$$;
+COMMENT ON FUNCTION audit_log.small_object(jsonb, jsonb, jsonb) IS 'Whether a row state is an object that changes() looks into. Internal.';
+
 CREATE FUNCTION audit_log.changes(before jsonb, after jsonb) RETURNS jsonb
   LANGUAGE sql IMMUTABLE PARALLEL SAFE
   SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT pg_catalog.jsonb_object_agg(k.key, pg_catalog.jsonb_build_array(before -> k.key, after -> k.key))
-  FROM (SELECT pg_catalog.jsonb_object_keys(CASE WHEN pg_catalog.jsonb_typeof(before) = 'object' THEN before ELSE '{}' END) AS key
+  -- A page of large ones would need all the server's memory: they have none.
+  FROM (SELECT pg_catalog.jsonb_object_keys(before) AS key WHERE audit_log.small_object(before, after, before)
         UNION
-        SELECT pg_catalog.jsonb_object_keys(CASE WHEN pg_catalog.jsonb_typeof(after) = 'object' THEN after ELSE '{}' END)) k
+        SELECT pg_catalog.jsonb_object_keys(after) WHERE audit_log.small_object(before, after, after)) k
   -- A redacted column is only there when it changed.
   -- As text: 1.0 and 1.00 are equal as jsonb, and yet somebody changed one to the other.
   WHERE (before -> k.key)::text IS DISTINCT FROM (after -> k.key)::text OR before ->> k.key = '[redacted]'
 $$;
-COMMENT ON FUNCTION audit_log.changes(jsonb, jsonb) IS 'What differs between two row states, {"column": [old, new]}; NULL where nothing does.';
+COMMENT ON FUNCTION audit_log.changes(jsonb, jsonb) IS 'What differs between two row states, {"column": [old, new]}; NULL where nothing does, or where the states together have over 16 MB.';
 
 CREATE VIEW audit_log.entry WITH (security_invoker = true) AS
 SELECT e.id,
@@ -71,7 +84,7 @@ COMMENT ON COLUMN audit_log.entry.target_name IS 'The primary target''s name at 
 COMMENT ON COLUMN audit_log.entry.targets IS 'Every target, primary first: [{"type", "id", "name"?, "relation": primary|related|parent, "metadata"?}].';
 COMMENT ON COLUMN audit_log.entry.before IS 'Row state before: of a delete the row, of an update the changed columns (or all, by the watch).';
 COMMENT ON COLUMN audit_log.entry.after IS 'Row state after: of an insert the row, of an update the changed columns (or all, by the watch).';
-COMMENT ON COLUMN audit_log.entry.changes IS '{"column": [old, new]}, derived from before and after.';
+COMMENT ON COLUMN audit_log.entry.changes IS '{"column": [old, new]}, derived from before and after; NULL where these together have over 16 MB.';
 COMMENT ON COLUMN audit_log.entry.metadata IS 'Whatever the action or the context adds.';
 COMMENT ON COLUMN audit_log.entry.remote_addr IS 'Address the request came from, where known.';
 COMMENT ON COLUMN audit_log.entry.access_route IS 'Addresses the request passed, where known.';

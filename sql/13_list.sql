@@ -14,10 +14,6 @@ CREATE FUNCTION audit_log.list(
   LANGUAGE c VOLATILE ROWS 100 AS 'MODULE_PATHNAME', 'audit_log_list';
 COMMENT ON FUNCTION audit_log.list(text, integer, timestamptz, timestamptz, text[], text[], text[], text[], text) IS 'A page of entries, newest first (occurred_at, then id), with next_cursor on each row (NULL on the last page). Window [start_date, end_date): neither given, the last 24 hours; one given, 24 hours from or up to it; both, at most 18 months. actor_ids (actor or effective actor) AND target_ids (any target) AND (target_types OR categories); at most 100 values each, an empty array filters nothing. limit: 1 to 100. organization: NULL for every enabled one the caller may read. 22023 invalid_input, 34000 cursor_invalid, 55000 audit_logs_not_enabled, 42501 missing_endpoint_permission.';
 
-CREATE FUNCTION audit_log.state_bytes(before jsonb, after jsonb) RETURNS bigint
-  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_state_bytes';
-COMMENT ON FUNCTION audit_log.state_bytes(jsonb, jsonb) IS 'Bytes of both row states together when nothing is compressed. Internal.';
-
 CREATE FUNCTION audit_log.entry_json(e audit_log.entry) RETURNS jsonb
   LANGUAGE sql STABLE PARALLEL SAFE
   SET search_path = pg_catalog, pg_temp

@@ -54,12 +54,15 @@ CREATE FUNCTION audit_log.live_row(relation regclass, target_id text) RETURNS js
   SET IntervalStyle = 'postgres'
   SET bytea_output = 'hex'
   SET extra_float_digits = 1
+  -- The table's policies are its owner's code: they do not run in the auditor's name.
+  SET row_security = off
 AS $$
 DECLARE
   key text;
   found jsonb;
 BEGIN
-  SELECT pg_catalog.string_agg(pg_catalog.format('coalesce(t.%I::text, %L)', n, ''), $q$ || ',' || $q$ ORDER BY i) INTO key
+  -- By the types' output functions: a cast to text could be the table owner's own.
+  SELECT pg_catalog.string_agg(pg_catalog.format('pg_catalog.format(%L, t.%I)', '%s', n), $q$ || ',' || $q$ ORDER BY i) INTO key
   FROM audit_log.watched w CROSS JOIN LATERAL pg_catalog.unnest(w.target_id) WITH ORDINALITY AS c(n, i)
   WHERE w.relation = live_row.relation;
   IF key IS NULL THEN

@@ -19,10 +19,10 @@ GRANT SELECT ON
   audit_log.entry, audit_log.entry_target, audit_log.entry_change, audit_log.activity_daily, audit_log.bi_audit_log,
   audit_log.organization, audit_log.vocabulary, audit_log.target_type, audit_log.actor_type, audit_log.watched,
   -- What these views, being security_invoker, read as the caller; event and event_target by row policy.
-  audit_log.event, audit_log.event_target, audit_log.relation_name, audit_log.watch_trigger
+  audit_log.event, audit_log.event_target, audit_log.relation_name, audit_log.watch_trigger, audit_log.category_definition, audit_log.category_deprecation
 TO audit_log_reader, audit_log_bound;
 GRANT EXECUTE ON FUNCTION
-  audit_log.readable_organizations(), audit_log.state_bytes(jsonb, jsonb), audit_log.changes(jsonb, jsonb), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
+  audit_log.readable_organizations(), audit_log.state_bytes(jsonb, jsonb), audit_log.small_object(jsonb, jsonb, jsonb), audit_log.changes(jsonb, jsonb), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
   audit_log.relation_label(regclass), audit_log.lineage_of(regclass), audit_log.row_json(regclass, record),
   audit_log.live_row(regclass, text), audit_log.row_events(regclass, text),
   audit_log.row_forward(regclass, text, timestamptz, uuid), audit_log.row_backward(regclass, text, timestamptz, uuid),
@@ -33,8 +33,10 @@ GRANT EXECUTE ON FUNCTION
   audit_log.record(text, text, text, jsonb, jsonb, jsonb, jsonb, timestamptz, text, text)
 TO audit_log_writer;
 GRANT EXECUTE ON FUNCTION audit_log.column_names(jsonb) TO audit_log_writer;
-
-GRANT SELECT ON audit_log.vocabulary, audit_log.target_type, audit_log.actor_type, audit_log.watched TO audit_log_writer;
+GRANT SELECT ON
+  audit_log.vocabulary, audit_log.target_type, audit_log.actor_type, audit_log.watched,
+  audit_log.category_definition, audit_log.category_deprecation, audit_log.watch_trigger
+TO audit_log_writer;
 
 GRANT EXECUTE ON FUNCTION
   audit_log.define_target_type(text, text), audit_log.define_actor_type(text, text),
@@ -44,6 +46,9 @@ GRANT EXECUTE ON FUNCTION
   audit_log.watch(regclass, text, name[], name, name, jsonb, jsonb, name[], name[], text), audit_log.unwatch(regclass),
   audit_log.ensure_partitions(integer), audit_log.import(jsonb[], text)
 TO audit_log_admin;
+
+GRANT SELECT ON audit_log.live_binding TO audit_log_admin;
+GRANT EXECUTE ON FUNCTION audit_log.system_identifier() TO audit_log_admin;
 
 -- Partitions made at run time are dumped as the tables they are; these belong to the extension.
 DO $dump$

@@ -48,6 +48,9 @@ impl Context {
         }
         let value: Value = serde_json::from_str(text)
             .map_err(|e| malformed("context", format!("the context is not valid JSON: {e}")))?;
+        if !crate::json_exact::numbers_fit(text) {
+            return Err(malformed("context", "the context holds a number with too many digits"));
+        }
         Context::from_json(&value)
     }
 
@@ -61,7 +64,7 @@ impl Context {
         for (key, value) in map {
             match key.as_str() {
                 _ if value.is_null() => check_key(key)?,
-                "organization" => context.organization = Some(identifier(key, value)?),
+                "organization" => context.organization = organization(key, value)?,
                 "actor" | "effective_actor" => {
                     let (actor, metadata) = actor(key, value)?;
                     if let Some(metadata) = metadata {
@@ -154,6 +157,18 @@ fn identifier(field: &str, value: &Value) -> Result<String, AuditError> {
         Value::String(s) => no_nul(field, s),
         _ => Err(malformed(field, format!("{field} is neither a string nor a number"))),
     }
+}
+
+/// The longest organization id, in characters.
+const MAX_ORGANIZATION: usize = 255;
+
+/// An organization; an empty one is none.
+fn organization(field: &str, value: &Value) -> Result<Option<String>, AuditError> {
+    let organization = identifier(field, value)?;
+    if organization.chars().count() > MAX_ORGANIZATION {
+        return Err(malformed(field, format!("{field} has more than {MAX_ORGANIZATION} characters")));
+    }
+    Ok((!organization.is_empty()).then_some(organization))
 }
 
 fn no_nul(field: &str, text: &str) -> Result<String, AuditError> {
@@ -253,6 +268,7 @@ mod tests {
             (json!({"organisation": "x"}), "organisation"),
             (json!({"actr": null}), "actr"),
             (json!({"actor": "ann"}), "actor"),
+            (json!({"organization": "x".repeat(256)}), "organization"),
             (json!({"actor": {"id": "1"}}), "actor.type"),
             (json!({"actor": {"type": "user", "id": []}}), "actor.id"),
             (json!({"actor": {"type": "user", "nick": "x"}}), "actor.nick"),

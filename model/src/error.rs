@@ -52,8 +52,6 @@ impl Code {
 pub struct AuditError {
     pub code: Code,
     pub message: String,
-    /// What else is known; follows the `code:` line in DETAIL.
-    pub detail: Option<String>,
     pub hint: String,
     /// The argument or JSON path that is to blame.
     pub field: Option<String>,
@@ -61,7 +59,7 @@ pub struct AuditError {
 
 impl AuditError {
     pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        AuditError { code, message: message.into(), detail: None, hint: hint.into(), field: None }
+        AuditError { code, message: message.into(), hint: hint.into(), field: None }
     }
 
     /// A bad argument: `field` is named in the message's DETAIL and in `errorInfo.field`.
@@ -88,21 +86,12 @@ impl AuditError {
         )
     }
 
-    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
-        self
-    }
-
-    /// DETAIL as it is raised: the code line, the field, then whatever else is known.
+    /// DETAIL as it is raised: the code line, then the field.
     pub fn detail_text(&self) -> String {
         let mut text = format!("code: {}", self.code.as_str());
         if let Some(field) = &self.field {
             text.push_str("\nfield: ");
             text.push_str(field);
-        }
-        if let Some(detail) = &self.detail {
-            text.push('\n');
-            text.push_str(detail);
         }
         text
     }

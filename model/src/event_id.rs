@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use crate::{AuditError, Code};
+use crate::AuditError;
 
 /// Microseconds of the last instant an id can carry (48 bits of milliseconds).
 pub const MAX_UNIX_MICROS: i64 = (1_i64 << 48) * 1000 - 1;
@@ -38,8 +38,8 @@ fn check_instant(unix_micros: i64) -> Result<(), AuditError> {
     if (0..=MAX_UNIX_MICROS).contains(&unix_micros) {
         return Ok(());
     }
-    Err(AuditError::new(
-        Code::InvalidInput,
+    Err(AuditError::invalid(
+        "occurred_at",
         "occurred_at is outside the range an audit entry can carry",
         "Give an instant between 1970-01-01 and 10889-08-02 UTC.",
     ))

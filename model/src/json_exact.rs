@@ -11,14 +11,14 @@ const MAX_DIGITS: i64 = 16_000;
 
 /// True when the text means the same after a conversion to jsonb (white space and key order aside).
 pub fn fits_jsonb(text: &str) -> bool {
-    if !numbers_are_small(text) {
+    if !numbers_fit(text) {
         return false;
     }
     serde_json::from_str::<Exact>(text).is_ok()
 }
 
-/// Scans number tokens outside strings for exponents that numeric refuses.
-fn numbers_are_small(text: &str) -> bool {
+/// True when every number of a JSON text fits into PostgreSQL's numeric.
+pub fn numbers_fit(text: &str) -> bool {
     let mut in_string = false;
     let mut escaped = false;
     let mut bytes = text.bytes().peekable();

@@ -14,6 +14,7 @@ pub mod import_entry;
 pub mod json_exact;
 pub mod list_request;
 pub mod nearest;
+pub mod schema_refs;
 pub mod watch_options;
 pub mod window;
 

@@ -20,4 +20,5 @@ mod list_json;
 mod organizations;
 mod readme;
 mod record;
+mod security;
 mod vocabulary;

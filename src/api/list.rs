@@ -1,13 +1,13 @@
 //! `list`: a page of entries as rows.
 
 use audit_log_model::list_request::{check_items, check_limit, ListRequest, Page};
-use audit_log_model::{AuditError, Code};
+use audit_log_model::AuditError;
 use chrono::{DateTime, Utc};
 
-use super::organizations::{bound_to_caller, caller_reads_all};
+use super::organizations::{bound_to_caller, caller_reads_all, refusal};
+use crate::glue::backend;
 use crate::glue::spi;
 use crate::glue::srf::Output;
-use crate::glue::{backend, identity};
 use crate::store::append;
 use crate::store::page::{self, Scope, Shape};
 use crate::store::{organization, vocabulary};
@@ -86,12 +86,10 @@ fn scope(organization: Option<&str>) -> Result<Scope, AuditError> {
             _ => Err(append::not_enabled(named)),
         };
     }
+    let disabled = disabled_organizations()?;
     if reads_all {
-        return Ok(Scope::AllBut(organizations(include_str!(
-            "../../sql/queries/organizations_disabled.sql"
-        ))?));
+        return Ok(Scope::AllBut(disabled));
     }
-    let disabled = organizations(include_str!("../../sql/queries/organizations_disabled.sql"))?;
     let first = bound.first().cloned().unwrap_or_default();
     let enabled: Vec<String> = bound.into_iter().filter(|b| !disabled.contains(b)).collect();
     match enabled.is_empty() {
@@ -100,21 +98,7 @@ fn scope(organization: Option<&str>) -> Result<Scope, AuditError> {
     }
 }
 
-fn organizations(sql: &str) -> Result<Vec<String>, AuditError> {
+fn disabled_organizations() -> Result<Vec<String>, AuditError> {
+    let sql = include_str!("../../sql/queries/organizations_disabled.sql");
     spi::select(sql, &[], |rows| Ok(rows.iter().filter_map(|r| r.get(1)).collect()))
-}
-
-fn refusal(organization: Option<&str>) -> AuditError {
-    let caller = identity::current_user();
-    let (what, which) = match organization {
-        Some(named) => (format!(" of organization \"{named}\""), named.replace('\'', "''")),
-        None => (String::new(), "<organization>".into()),
-    };
-    AuditError::new(
-        Code::MissingEndpointPermission,
-        format!("role \"{caller}\" may not read the audit log{what}"),
-        format!(
-            "GRANT audit_log_reader TO \"{caller}\", or SELECT audit_log.grant_read('{caller}', '{which}')."
-        ),
-    )
 }

@@ -1,7 +1,8 @@
 //! What a caller may know of organizations.
 
-use audit_log_model::AuditError;
+use audit_log_model::{AuditError, Code};
 use pgrx::pg_extern;
+use pgrx::spi::{quote_identifier, quote_literal};
 
 use crate::glue::error::{to_report, SqlResult};
 use crate::glue::identity;
@@ -18,6 +19,28 @@ pub fn bound_to_caller() -> Result<Vec<String>, AuditError> {
     let caller = identity::current_user();
     let sql = include_str!("../../sql/queries/organizations_of.sql");
     spi::select(sql, &[text(Some(&caller))], |rows| Ok(rows.iter().filter_map(|r| r.get(1)).collect()))
+}
+
+/// The error of a caller who may not read, or not this organization.
+pub fn refusal(organization: Option<&str>) -> AuditError {
+    let caller = identity::current_user();
+    let what = organization.map_or(String::new(), |named| format!(" of organization \"{named}\""));
+    let which = organization.map_or("'<organization>'".into(), quote_literal);
+    AuditError::new(
+        Code::MissingEndpointPermission,
+        format!("role \"{caller}\" may not read the audit log{what}"),
+        format!(
+            "GRANT audit_log_reader TO {}, or SELECT audit_log.grant_read({}, {which}).",
+            quote_identifier(&caller),
+            quote_literal(&caller)
+        ),
+    )
+}
+
+#[pg_extern(sql = false)]
+fn require_reader() -> SqlResult<bool> {
+    let may = caller_reads_all() || !bound_to_caller().map_err(to_report)?.is_empty();
+    may.then_some(true).ok_or_else(|| to_report(refusal(None)))
 }
 
 #[pg_extern(sql = false)]

@@ -7,8 +7,8 @@ use serde_json::{json, Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::glue::args::RowState;
-use crate::glue::backend;
 use crate::glue::spi::{self, text, Arg};
+use crate::glue::{backend, identity};
 use crate::store::append::{self, NewEntry};
 use crate::store::{context, organization, vocabulary};
 
@@ -44,6 +44,14 @@ pub fn record(given: Arguments) -> Result<uuid::Uuid, AuditError> {
         AuditError::invalid("category", "category is null", "Name a category of audit_log.vocabulary.")
     })?;
     let known = vocabulary::category(&category)?;
+    // What administrators did to the log is theirs to tell.
+    if known.target_type == "audit_log" && !identity::caller_has_role(c"audit_log_admin") {
+        return Err(AuditError::new(
+            Code::MissingEndpointPermission,
+            format!("category \"{category}\" is the audit log's own"),
+            "Record it under a category of yours; the log records its own changes by itself.",
+        ));
+    }
     let metadata = match given.metadata.filter(|m| !m.is_null()) {
         None => Map::new(),
         Some(Value::Object(map)) => map,

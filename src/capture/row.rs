@@ -147,10 +147,7 @@ fn key(plan: &Plan, row: &Values) -> Option<String> {
 
 impl Change<'_> {
     fn record(&self, context: &Rc<Context>, stamp: Option<Stamp>) -> Result<(), AuditError> {
-        let organization = self.organization(context);
-        if !organization::enabled(&organization)? {
-            return Ok(());
-        }
+        let Some(organization) = self.organization(context)? else { return Ok(()) };
         let targets = self.targets();
         let category = self.plan.category(self.operation, |rule, at| self.matches(rule, at));
         let metadata = context_metadata(context);
@@ -178,12 +175,20 @@ impl Change<'_> {
         text(self.plan, row, at)
     }
 
-    fn organization<'a>(&self, context: &'a Context) -> Cow<'a, str> {
-        let own = self.plan.organization.and_then(|at| self.text(self.row()?, at));
-        match own.filter(|o| !o.is_empty()) {
-            Some(own) => Cow::Owned(own),
-            None => Cow::Borrowed(context.organization.as_deref().unwrap_or("default")),
+    /// The organization to record under; None where it is disabled. A row that goes over to a
+    /// disabled organization is recorded under the one it leaves.
+    fn organization<'a>(&self, context: &'a Context) -> Result<Option<Cow<'a, str>>, AuditError> {
+        for row in [self.new, self.old].into_iter().flatten() {
+            let own = self.plan.organization.and_then(|at| self.text(row, at)).filter(|o| !o.is_empty());
+            let organization = match own {
+                Some(own) => Cow::Owned(own),
+                None => Cow::Borrowed(context.organization.as_deref().unwrap_or("default")),
+            };
+            if organization::enabled(&organization)? {
+                return Ok(Some(organization));
+            }
         }
+        Ok(None)
     }
 
     fn targets(&self) -> Vec<Target> {

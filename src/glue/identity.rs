@@ -53,9 +53,14 @@ pub fn database_user() -> String {
     // SAFETY: plain calls; the outer user is the one outside any SECURITY DEFINER function.
     let (session, outer) = unsafe { (pg_sys::GetSessionUserId(), pg_sys::GetOuterUserId()) };
     let login = role_name(session).unwrap_or_else(|| u32::from(session).to_string());
+    // A name that holds the separator is quoted, so that it cannot pass for two.
+    let plain = |name: String| match name.contains('/') {
+        true => pgrx::spi::quote_identifier(name),
+        false => name,
+    };
     match role_name(outer) {
-        Some(role) if outer != session => format!("{login}/{role}"),
-        _ => login,
+        Some(role) if outer != session => format!("{}/{}", plain(login), plain(role)),
+        _ => plain(login),
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use audit_log_model::{nearest, AuditError};
+use audit_log_model::{nearest, schema_refs, AuditError};
 use jsonschema::Validator;
 use serde_json::Value;
 
@@ -81,13 +81,18 @@ fn unknown(field: &str, code: &str) -> AuditError {
 
 /// Compiles a JSON Schema; 22023 where it is none.
 pub fn compile(schema: &Value) -> Result<Validator, AuditError> {
-    jsonschema::validator_for(schema).map_err(|e| {
+    let refuse = |fault: String| {
         AuditError::invalid(
             "metadata_schema",
-            format!("metadata_schema is not a JSON Schema: {e}"),
-            "Give a JSON Schema, like {\"type\": \"object\", \"required\": [\"reason\"]}; references to other documents are not followed.",
+            format!("metadata_schema is not a JSON Schema that can be used: {fault}"),
+            "Give a JSON Schema, like {\"type\": \"object\", \"required\": [\"reason\"]}; references go into the schema itself and in no circle.",
         )
-    })
+    };
+    // Before the validator sees it: it would follow a circle until the stack ends.
+    match schema_refs::fault(schema) {
+        Some(fault) => Err(refuse(fault)),
+        None => jsonschema::validator_for(schema).map_err(|e| refuse(e.to_string())),
+    }
 }
 
 impl Category {
