@@ -54,8 +54,7 @@ impl Call {
 
     /// Arguments (regclass, record): the relation, and the row taken apart.
     pub fn relation_and_row(&self) -> Option<(pg_sys::Oid, RowType, Values)> {
-        // SAFETY: by the contract of `answer`; a record is a composite value, whose header names
-        // its type.
+        // SAFETY: by the contract of `answer`; a record is a composite, whose header names its type.
         unsafe {
             let relation = pg_getarg::<pg_sys::Oid>(self.0, 0)?;
             let row = pg_getarg_datum(self.0, 1)?;

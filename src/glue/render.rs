@@ -88,8 +88,7 @@ impl Renderer {
     /// The value is of this renderer's type, and lives until the builder finishes.
     pub unsafe fn write(&self, builder: &mut Builder, value: Option<pg_sys::Datum>) {
         let Some(value) = value else { return builder.null() };
-        // SAFETY: each arm reads the value as its type; copies are palloc'd in the current context
-        // and live until the builder finishes.
+        // SAFETY: each arm reads the value as its type; palloc'd copies outlive the builder.
         unsafe {
             match self {
                 Renderer::Bool => builder.boolean(value.value() != 0),
@@ -238,8 +237,7 @@ fn integer(builder: &mut Builder, number: i64) {
 }
 
 fn float(builder: &mut Builder, finite: bool, number: f64, shortest: &str) {
-    // SAFETY: numeric_in takes a terminated string, an oid and a typmod; static and palloc'd bytes
-    // outlive the builder.
+    // SAFETY: numeric_in takes a string, an oid and a typmod; static and palloc'd bytes live on.
     unsafe {
         if !finite {
             let name: &[u8] = if number.is_nan() {

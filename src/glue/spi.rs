@@ -61,8 +61,7 @@ impl Row {
     /// The value of a column, counted from 1.
     pub fn get<T: FromDatum>(&self, column: i32) -> Option<T> {
         let mut null = false;
-        // SAFETY: tuple and descriptor are SPI's and live until SPI_finish; SPI_getbinval checks
-        // the column's number; T's type is the query's, which is fixed at compile time.
+        // SAFETY: tuple and descriptor live until SPI_finish; T is the type the fixed query gives.
         unsafe {
             let datum = pg_sys::SPI_getbinval(self.tuple, self.desc, column, &mut null);
             T::from_datum(datum, null)
@@ -148,8 +147,7 @@ fn run<T>(
     let mut values: Vec<pg_sys::Datum> = args.iter().map(|a| a.datum.unwrap_or(null)).collect();
     let nulls: Vec<std::ffi::c_char> =
         args.iter().map(|a| if a.datum.is_some() { b' ' } else { b'n' } as _).collect();
-    // SAFETY: the plan takes as many parameters of these types as are given; the result table is
-    // read before SPI_finish.
+    // SAFETY: the plan takes these parameters; the result table is read before SPI_finish.
     let rows = unsafe {
         let status = pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr(), read_only, 0);
         if status < 0 {

@@ -15,8 +15,7 @@ impl Output {
     /// # Safety
     /// `fcinfo` is the call PostgreSQL made of a function that returns a set of rows.
     pub unsafe fn begin(fcinfo: pg_sys::FunctionCallInfo) -> Self {
-        // SAFETY: by contract; InitMaterializedSRF checks that the caller takes a set and fills in
-        // the result's store and description.
+        // SAFETY: by contract; InitMaterializedSRF checks the caller and fills in the result.
         unsafe {
             pg_sys::InitMaterializedSRF(fcinfo, 0);
             let info: *mut pg_sys::ReturnSetInfo = (*fcinfo).resultinfo.cast();
