@@ -160,7 +160,7 @@ fn identifier(field: &str, value: &Value) -> Result<String, AuditError> {
 }
 
 /// The longest organization id, in characters.
-const MAX_ORGANIZATION: usize = 255;
+pub const MAX_ORGANIZATION: usize = 255;
 
 /// An organization; an empty one is none.
 fn organization(field: &str, value: &Value) -> Result<Option<String>, AuditError> {

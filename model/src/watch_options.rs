@@ -1,15 +1,15 @@
 //! The options of a watched table as its trigger carries them, and the category rules in them.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// A column by name; the number says where it was when the trigger was written, so that a rename
 /// that nobody followed is still understood.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Column(pub String, pub i16);
 
 /// How much of a row is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Capture {
     /// Inserts and deletes whole, of an update the changed columns.
@@ -22,7 +22,7 @@ pub enum Capture {
 }
 
 /// What happened to a row or table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
     Insert,
@@ -44,7 +44,7 @@ impl Operation {
 }
 
 /// The category an operation has where no rule says otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct DefaultCategories {
     pub insert: String,
     pub update: String,
@@ -53,14 +53,14 @@ pub struct DefaultCategories {
 }
 
 /// One category rule; the first that matches wins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Rule {
     pub on: Operation,
     pub column: Option<Column>,
     /// Absent: any value. `null` in JSON means SQL NULL and is kept apart from absent.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present")]
     pub from: Option<Value>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present")]
     pub to: Option<Value>,
     pub category: String,
 }
@@ -70,7 +70,7 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 }
 
 /// All of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct WatchOptions {
     pub relation_id: i32,
     pub target_type: String,

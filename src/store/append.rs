@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use audit_log_model::context::{Actor, Context};
+use audit_log_model::context::{Actor, Context, MAX_ORGANIZATION};
 use audit_log_model::event::{targets_to_store, Target};
 use audit_log_model::event_id::EventIds;
 use audit_log_model::{AuditError, Code};
@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{feed, organization};
+use super::feed;
 use crate::glue::spi::{self, text, Arg};
 use crate::glue::{backend, identity, jsonb};
 
@@ -84,10 +84,8 @@ pub fn stamp() -> Result<Stamp, AuditError> {
 
 fn stamp_at(given: Option<i64>) -> Result<Stamp, AuditError> {
     CLOCK.with_borrow_mut(|clock| {
-        let mut now = backend::now_unix_micros();
-        if (1..=MAX_BRIDGED_MICROS).contains(&(clock.last - now)) {
-            now = clock.last;
-        } else if now != clock.last {
+        let now = bridged_now(clock.last);
+        if now != clock.last {
             clock.last = now;
             clock.ids.restart();
         }
@@ -101,15 +99,16 @@ fn stamp_at(given: Option<i64>) -> Result<Stamp, AuditError> {
 
 /// The latest instant this session has given to an event, or the clock's if that is later.
 pub fn latest_instant() -> i64 {
-    CLOCK.with_borrow(|clock| {
-        let now = backend::now_unix_micros();
-        let bridged = (0..=MAX_BRIDGED_MICROS).contains(&(clock.last - now));
-        if bridged {
-            clock.last
-        } else {
-            now
-        }
-    })
+    CLOCK.with_borrow(|clock| bridged_now(clock.last))
+}
+
+/// The clock, or the last instant given where the clock has stepped back behind it a little.
+fn bridged_now(last: i64) -> i64 {
+    let now = backend::now_unix_micros();
+    match (0..=MAX_BRIDGED_MICROS).contains(&(last - now)) {
+        true => last,
+        false => now,
+    }
 }
 
 /// The longest id in bytes: an index entry must hold it.
@@ -130,10 +129,10 @@ fn check_sizes(entry: &NewEntry, actors: [Option<&Actor>; 2]) -> Result<(), Audi
             ));
         }
     }
-    if !(1..=organization::MAX_CHARACTERS).contains(&entry.organization.chars().count()) {
+    if !(1..=MAX_ORGANIZATION).contains(&entry.organization.chars().count()) {
         return Err(AuditError::invalid(
             "organization",
-            format!("an organization's id has 1 to {} characters", organization::MAX_CHARACTERS),
+            format!("an organization's id has 1 to {MAX_ORGANIZATION} characters"),
             "Give the id the application uses for the organization.",
         ));
     }

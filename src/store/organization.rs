@@ -3,14 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
+use audit_log_model::context::MAX_ORGANIZATION;
 use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
 use crate::glue::spi::{self, text};
 use crate::glue::{backend, setting};
 
-/// The longest id, in characters.
-pub const MAX_CHARACTERS: usize = 255;
 /// Sessions that see very many organizations start over rather than grow.
 const MAX_CACHED: usize = 10_000;
 
@@ -29,7 +28,7 @@ pub fn enabled(organization: &str) -> Result<bool, AuditError> {
     let enabled = match state(organization)? {
         Some(enabled) => enabled,
         // Not to be remembered; append says what is wrong with it.
-        None if !(1..=MAX_CHARACTERS).contains(&organization.chars().count()) => return Ok(true),
+        None if !(1..=MAX_ORGANIZATION).contains(&organization.chars().count()) => return Ok(true),
         None if setting::auto_enable_organizations() => {
             spi::execute(
                 include_str!("../../sql/queries/organization_seen.sql"),
