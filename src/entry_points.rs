@@ -3,8 +3,8 @@
 use pgrx::IntoDatum;
 
 use crate::glue::function::{nothing, pg_function, uuid};
-use crate::glue::{callbacks, jsonb, setting};
-use crate::{api, capture, store};
+use crate::glue::{callbacks, hooks, jsonb, setting};
+use crate::{api, capture, glue, store};
 
 pg_function!(audit_log_capture, pg_finfo_audit_log_capture, |call| {
     capture::row::capture(&call.trigger()?).map(nothing)
@@ -110,18 +110,34 @@ pg_function!(audit_log_row_json, pg_finfo_audit_log_row_json, |call| {
 
 #[pgrx::pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    let flush = || glue::error::unwrap_or_raise(store::pending::flush());
     setting::define(store::context::check);
+    hooks::install(hooks::Watchers {
+        query_starts: flush,
+        statement_ended: flush,
+        is_waiting: store::pending::is_waiting,
+    });
     callbacks::listen(callbacks::Listeners {
-        before_commit: capture::before_commit,
+        before_commit: || {
+            capture::before_commit();
+            glue::error::unwrap_or_raise(store::before_commit());
+        },
         ended: |committed| {
             capture::transaction_ended();
             store::transaction_ended(committed);
+            if !committed {
+                hooks::aborted();
+            }
         },
         subtransaction_aborted: |subtransaction| {
             capture::subtransaction_aborted(subtransaction);
-            store::transaction_ended(false);
+            store::subtransaction_aborted(subtransaction);
+            hooks::aborted();
         },
-        subtransaction_committed: capture::subtransaction_committed,
+        subtransaction_committed: |subtransaction, parent| {
+            capture::subtransaction_committed(subtransaction, parent);
+            store::pending::subtransaction_committed(subtransaction, parent);
+        },
         relation_changed: |relation| {
             capture::relation_changed(relation);
             store::relation_changed(relation);

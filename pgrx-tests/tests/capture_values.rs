@@ -303,8 +303,8 @@ fn regclass_does_not_vary_with_search_path_and_quoting() {
 #[test]
 fn settings_survive_an_error_in_the_middle_of_rendering() {
     let mut db = Db::new();
-    db.run("CREATE TABLE deep (id int PRIMARY KEY, at timestamptz, j jsonb)");
-    db.run("INSERT INTO deep SELECT 1, now(), (repeat('[', 4000) || repeat(']', 4000))::jsonb; SELECT audit_log.watch('deep')");
+    db.run("CREATE TABLE deep (id int PRIMARY KEY, at timestamptz, j jsonb[])");
+    db.run("INSERT INTO deep SELECT 1, now(), ARRAY[(repeat('[', 4000) || repeat(']', 4000))::jsonb]; SELECT audit_log.watch('deep')");
     let mut wild = db.session();
     run(&mut wild, WILD);
     let own = one(&mut wild, OWN_VIEW);

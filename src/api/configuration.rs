@@ -3,7 +3,7 @@
 use audit_log_model::event::{Relation, Target};
 use audit_log_model::AuditError;
 use pgrx::pg_extern;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::glue::{backend, spi};
 use crate::store::append::{self, NewEntry};
@@ -36,16 +36,16 @@ pub fn record(
     let context = context::current()?;
     let target_type = vocabulary::category(category)?.target_type;
     let target = Target::new(target_type, target_id.map(str::to_string), Relation::Primary);
-    let mut all = context.metadata.clone();
-    if let Some(Value::Object(own)) = metadata {
-        all.extend(own);
-    }
+    let own = match metadata {
+        Some(Value::Object(own)) => own,
+        _ => Map::new(),
+    };
     append::append(&NewEntry {
         organization,
         category,
         targets: &[target],
-        metadata: Some(&all),
-        ..NewEntry::in_context(&context)
+        metadata: context.metadata(own)?,
+        ..NewEntry::from(&context.provenance)
     })?;
     Ok(())
 }

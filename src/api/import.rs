@@ -3,11 +3,12 @@
 use audit_log_model::event::{Relation, Target};
 use audit_log_model::{import, AuditError};
 use pgrx::pg_extern;
-use serde_json::json;
+use serde_json::{json, Value};
 
 use crate::glue::error::{to_report, SqlResult};
 use crate::glue::jsonb;
 use crate::store::append::{self, NewEntry};
+use crate::store::provenance::{Provenance, Request};
 use crate::store::{context, organization, vocabulary};
 
 #[pg_extern(sql = false)]
@@ -21,7 +22,7 @@ fn check_import_format(format: Option<&str>) -> SqlResult<()> {
 }
 
 /// Imports one record; returns the new entry's id.
-pub fn import_event(record: &serde_json::Value, format: &str) -> Result<uuid::Uuid, AuditError> {
+pub fn import_event(record: &Value, format: &str) -> Result<uuid::Uuid, AuditError> {
     let mut event = import::parse(format, record)?;
     let category = vocabulary::category(&event.category)?;
     if event.targets.is_empty() {
@@ -38,24 +39,24 @@ pub fn import_event(record: &serde_json::Value, format: &str) -> Result<uuid::Uu
         return Err(append::not_enabled(organization));
     }
     let source = json!({"format": format, "record": record});
-    let (id, _) = append::append(&NewEntry {
-        occurred_at: event.occurred_at.map(|t| t.timestamp_micros()),
-        stamp: None,
-        relation_id: None,
-        operation: event.operation.as_ref().and_then(|o| o.bytes().next()),
-        organization,
-        category: &event.category,
-        targets: &event.targets,
-        actor: Some(&event.actor),
-        effective_actor: event.effective_actor.as_ref(),
-        before: event.before.as_ref().map(jsonb::from_value).transpose()?,
-        after: event.after.as_ref().map(jsonb::from_value).transpose()?,
-        metadata: event.metadata.as_ref(),
+    let request = Request {
         remote_addr: event.remote_addr.as_deref(),
         access_route: event.access_route.as_deref(),
         user_agent: event.user_agent.as_deref(),
         request_id: event.request_id.as_deref(),
+    };
+    let metadata = event.metadata.filter(|m| !m.is_empty()).map(Value::Object);
+    let (id, _) = append::append(&NewEntry {
+        occurred_at: event.occurred_at.map(|t| t.timestamp_micros()),
+        operation: event.operation.as_ref().and_then(|o| o.bytes().next()),
+        organization,
+        category: &event.category,
+        targets: &event.targets,
+        before: event.before.as_ref().map(jsonb::from_value).transpose()?,
+        after: event.after.as_ref().map(jsonb::from_value).transpose()?,
+        metadata: metadata.as_ref().map(jsonb::from_value).transpose()?,
         source: Some(&source),
+        ..NewEntry::from(&Provenance::new(Some(&event.actor), event.effective_actor.as_ref(), &request)?)
     })?;
     Ok(id)
 }

@@ -10,7 +10,7 @@ use crate::glue::spi;
 use crate::glue::srf::Output;
 use crate::store::append;
 use crate::store::page::{self, Scope, Shape};
-use crate::store::{organization, vocabulary};
+use crate::store::{organization, stamp, vocabulary};
 
 /// The arguments of `list` as SQL gives them; instants in PostgreSQL's microseconds.
 pub struct Arguments {
@@ -65,7 +65,7 @@ pub fn prepare(request: &ListRequest) -> Result<(Scope, Page), AuditError> {
     vocabulary::check("target_types", &request.target_types)?;
     vocabulary::check("categories", &request.categories)?;
     // The clock's own microsecond belongs to the window: what the caller just wrote shows.
-    let now = DateTime::from_timestamp_micros(append::latest_instant() + 1);
+    let now = DateTime::from_timestamp_micros(stamp::latest_instant() + 1);
     let page = request.page(now.unwrap_or_else(Utc::now))?;
     Ok((scope, page))
 }

@@ -83,7 +83,7 @@ pub fn record(given: Arguments) -> Result<uuid::Uuid, AuditError> {
         occurred_at: given.occurred_at.map(backend::unix_micros),
         organization: given
             .organization
-            .or_else(|| context.organization.clone())
+            .or_else(|| context.context.organization.clone())
             .filter(|o| !o.is_empty())
             .unwrap_or_else(|| "default".into()),
     };
@@ -114,8 +114,6 @@ impl Recorded {
 
     fn append(&self) -> Result<(uuid::Uuid, i64), AuditError> {
         let context = context::current()?;
-        let mut metadata = context.metadata.clone();
-        metadata.extend(self.metadata.clone());
         append::append(&NewEntry {
             occurred_at: self.occurred_at,
             organization: &self.organization,
@@ -123,8 +121,8 @@ impl Recorded {
             targets: &self.targets,
             before: self.before.as_ref().map(|state| state.jsonb),
             after: self.after.as_ref().map(|state| state.jsonb),
-            metadata: Some(&metadata),
-            ..NewEntry::in_context(&context)
+            metadata: context.metadata(self.metadata.clone())?,
+            ..NewEntry::from(&context.provenance)
         })
     }
 

@@ -1,28 +1,45 @@
 //! Row states as jsonb.
 
+use audit_log_model::jsonb_object::ObjectWriter;
 use audit_log_model::{AuditError, Code};
 use pgrx::pg_sys;
 use pgrx::{PgSqlErrorCode, PgTryBuilder};
 
 use super::plan::{self, Plan, Recorded};
 use crate::glue::fixed_settings::FixedSettings;
-use crate::glue::render;
 use crate::glue::tuple::{RowType, Values};
-use crate::glue::{backend, identity};
+use crate::glue::{backend, identity, render, varlena};
+
+/// A row state; its datum is valid as long as this is.
+pub struct Image(Vec<u8>);
+
+impl Image {
+    pub fn datum(&self) -> pg_sys::Datum {
+        varlena::of_bytes(&self.0)
+    }
+}
 
 /// The row as a JSON object of the columns that `include` names.
-pub fn of(plan: &Plan, row: &Values, include: impl Fn(usize) -> bool) -> Result<pg_sys::Datum, AuditError> {
+pub fn of(plan: &Plan, row: &Values, include: impl Fn(usize) -> bool) -> Result<Image, AuditError> {
+    let recorded = |at: &usize| plan.recorded[*at] != Recorded::Ignored && include(*at);
+    let columns: Vec<usize> = plan.key_order.iter().copied().filter(recorded).collect();
+    let write = || {
+        let mut object =
+            ObjectWriter::new(columns.iter().map(|at| plan.row_type.columns[*at].name.as_bytes()));
+        for at in &columns {
+            match plan.recorded[*at] {
+                Recorded::Redacted => object.string(b"[redacted]"),
+                _ => render::put(&plan.renderers[*at], &mut object, plan.value(row, *at)),
+            }
+        }
+        object.finish().map(Image).map_err(|_| too_large(plan))
+    };
+    if !plan.calls_types {
+        return write();
+    }
     let _settings = FixedSettings::begin();
-    let columns = (0..plan.row_type.columns.len())
-        .filter(|at| plan.recorded[*at] != Recorded::Ignored && include(*at))
-        .map(|at| render::ColumnValue {
-            name: &plan.row_type.columns[at].name,
-            renderer: &plan.renderers[at],
-            value: plan.value(row, at),
-            redacted: plan.recorded[at] == Recorded::Redacted,
-        });
-    let columns: Vec<_> = columns.collect();
-    PgTryBuilder::new(std::panic::AssertUnwindSafe(|| Ok(render::object(&columns))))
+    // What PostgreSQL cannot render in jsonb's limits it says itself.
+    PgTryBuilder::new(std::panic::AssertUnwindSafe(write))
         .catch_when(PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, |_| Err(too_large(plan)))
         .execute()
 }
@@ -47,5 +64,6 @@ pub fn of_row(relation: pg_sys::Oid, row_type: RowType, row: &Values) -> Result<
             format!("An audit_log_admin (you are {caller}) can watch it with audit_log.watch()."),
         )
     })?;
-    of(&Plan::new(watch, row_type), row, |_| true)
+    let image = of(&Plan::new(watch, row_type), row, |_| true)?;
+    Ok(varlena::copy_of_bytes(&image.0))
 }

@@ -3,12 +3,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use audit_log_model::context::Context;
-
 use super::plan::Plan;
 use crate::glue::backend;
 use crate::glue::trigger::KeptRow;
-use crate::store::append::Stamp;
+use crate::store::context::Current;
+use crate::store::stamp::Stamp;
 
 /// The first half of a cross-partition update.
 pub struct Moved {
@@ -16,7 +15,7 @@ pub struct Moved {
     pub row: KeptRow,
     /// Taken when the row left, so that what triggers did meanwhile comes after it.
     pub stamp: Stamp,
-    pub context: Rc<Context>,
+    pub context: Rc<Current>,
     command: u32,
     depth: i32,
     subtransaction: u32,
@@ -26,7 +25,7 @@ thread_local! {
     static WAITING: RefCell<Vec<Moved>> = const { RefCell::new(Vec::new()) };
 }
 
-pub fn wait(plan: Rc<Plan>, row: KeptRow, stamp: Stamp, context: Rc<Context>, command: u32) {
+pub fn wait(plan: Rc<Plan>, row: KeptRow, stamp: Stamp, context: Rc<Current>, command: u32) {
     let (depth, subtransaction) = (backend::trigger_depth(), backend::subtransaction());
     let moved = Moved { plan, row, stamp, context, command, depth, subtransaction };
     WAITING.with_borrow_mut(|waiting| waiting.push(moved));

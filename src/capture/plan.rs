@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use audit_log_model::watch_options::{Column, Operation, Rule, WatchOptions};
-use audit_log_model::AuditError;
+use audit_log_model::{jsonb_object, AuditError};
 use pgrx::pg_sys;
 
 use crate::glue::backend;
@@ -38,6 +38,10 @@ pub struct Plan {
     pub row_type: RowType,
     pub renderers: Vec<Renderer>,
     pub recorded: Vec<Recorded>,
+    /// The columns in the order jsonb keeps keys.
+    pub key_order: Vec<usize>,
+    /// Whether rendering calls functions of types, which read settings and may refuse a value.
+    pub calls_types: bool,
     pub key: Vec<usize>,
     pub name: Option<usize>,
     pub organization: Option<usize>,
@@ -47,11 +51,18 @@ pub struct Plan {
 
 thread_local! {
     static PLANS: RefCell<HashMap<pg_sys::Oid, Rc<Plan>>> = RefCell::default();
+    /// The plan asked for last.
+    static LAST: RefCell<Option<(pg_sys::Oid, Rc<Plan>)>> = const { RefCell::new(None) };
 }
 
 /// The plan of a table that a trigger fired on; None where it is no longer watched.
 pub fn of(relation: pg_sys::Oid, row_type: impl FnOnce() -> RowType) -> Result<Option<Rc<Plan>>, AuditError> {
+    let is_it = |(oid, plan): &(pg_sys::Oid, Rc<Plan>)| (*oid == relation).then(|| plan.clone());
+    if let Some(plan) = LAST.with_borrow(|last| last.as_ref().and_then(is_it)) {
+        return Ok(Some(plan));
+    }
     if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&relation).cloned()) {
+        LAST.set(Some((relation, plan.clone())));
         return Ok(Some(plan));
     }
     let Some(watch) = watch_of(relation)? else { return Ok(None) };
@@ -77,6 +88,7 @@ pub fn watch_of(relation: pg_sys::Oid) -> Result<Option<Watch>, AuditError> {
 
 /// Forgets plans that depend on a relation, or all of them.
 pub fn relation_changed(relation: Option<pg_sys::Oid>) {
+    LAST.set(None);
     PLANS.with_borrow_mut(|plans| match relation {
         None => plans.clear(),
         Some(changed) => plans.retain(|oid, plan| *oid != changed && plan.watch.root != changed),
@@ -107,8 +119,16 @@ impl Plan {
             None => Some((rule.clone(), None)),
             Some(column) => resolve(column).map(|at| (rule.clone(), Some(at))),
         };
+        let columns = &row_type.columns;
+        let renderers: Vec<_> = columns.iter().map(|c| Renderer::for_type(c.type_oid)).collect();
+        let mut key_order: Vec<usize> = (0..columns.len()).collect();
+        key_order.sort_by(|a, b| {
+            jsonb_object::key_order(columns[*a].name.as_bytes(), columns[*b].name.as_bytes())
+        });
         Plan {
-            renderers: row_type.columns.iter().map(|c| Renderer::for_type(c.type_oid)).collect(),
+            calls_types: renderers.iter().any(Renderer::calls_types),
+            renderers,
+            key_order,
             recorded,
             key: options.target_id.iter().filter_map(resolve).collect(),
             name: options.target_name.as_ref().and_then(resolve),

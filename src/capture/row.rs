@@ -3,22 +3,22 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use audit_log_model::context::Context;
 use audit_log_model::event::{Relation, Target};
 use audit_log_model::watch_options::{value_matches, Capture, Operation, Rule};
 use audit_log_model::AuditError;
 use serde_json::{Map, Value};
 
-use super::image;
+use super::image::{self, Image};
 use super::moved::{self, Moved};
 use super::plan::{self, Plan, Recorded};
 use crate::glue::backend;
-use crate::glue::fixed_settings::FixedSettings;
 use crate::glue::render;
 use crate::glue::trigger::TriggerCall;
 use crate::glue::tuple::Values;
-use crate::store::append::{self, NewEntry, Stamp};
-use crate::store::{context, organization};
+use crate::store::append::{self, NewEntry};
+use crate::store::context::{self, Current};
+use crate::store::organization;
+use crate::store::stamp::{self, Stamp};
 
 /// The row trigger.
 pub fn capture(call: &TriggerCall) -> Result<(), AuditError> {
@@ -27,6 +27,9 @@ pub fn capture(call: &TriggerCall) -> Result<(), AuditError> {
     }
     let Some(plan) = plan::of(call.relation(), || call.row_type())? else { return Ok(()) };
     let first = call.first_row(&plan.row_type);
+    if moved::is_empty() {
+        return changed(call, &plan, first);
+    }
     let depth = backend::trigger_depth();
     flush_at(depth + 1)?;
     if call.operation() == Operation::Insert {
@@ -40,19 +43,24 @@ pub fn capture(call: &TriggerCall) -> Result<(), AuditError> {
         }
     }
     flush_at(depth)?;
+    changed(call, &plan, first)
+}
+
+fn changed(call: &TriggerCall, plan: &Rc<Plan>, first: Values) -> Result<(), AuditError> {
     let context = context::current()?;
     match call.operation() {
-        Operation::Insert => record(&plan, None, Some(&first), &context, None),
+        Operation::Insert => record(plan, None, Some(&first), &context, None),
         Operation::Update => {
             let new = call.updated_row(&plan.row_type);
-            record(&plan, Some(&first), Some(&new), &context, None)
+            record(plan, Some(&first), Some(&new), &context, None)
         }
         // A table watched by itself has no partition of its own to move a row to.
         _ if call.moved_away() && plan.watch.root != call.relation() => {
-            moved::wait(plan, call.keep_first_row(), append::stamp()?, context, call.deleting_command());
+            let left = call.keep_first_row();
+            moved::wait(plan.clone(), left, stamp::now()?, context, call.deleting_command());
             Ok(())
         }
-        _ => record(&plan, Some(&first), None, &context, None),
+        _ => record(plan, Some(&first), None, &context, None),
     }
 }
 
@@ -104,7 +112,7 @@ fn record(
     plan: &Plan,
     old: Option<&Values>,
     new: Option<&Values>,
-    context: &Rc<Context>,
+    context: &Current,
     stamp: Option<Stamp>,
 ) -> Result<(), AuditError> {
     let operation = match (old, new) {
@@ -131,7 +139,6 @@ fn changed_columns(plan: &Plan, old: Option<&Values>, new: Option<&Values>) -> V
 }
 
 fn text(plan: &Plan, row: &Values, at: usize) -> Option<String> {
-    let _settings = FixedSettings::begin();
     render::column_text(&plan.renderers[at], plan.row_type.columns[at].type_oid, plan.value(row, at))
 }
 
@@ -146,11 +153,12 @@ fn key(plan: &Plan, row: &Values) -> Option<String> {
 }
 
 impl Change<'_> {
-    fn record(&self, context: &Rc<Context>, stamp: Option<Stamp>) -> Result<(), AuditError> {
+    fn record(&self, context: &Current, stamp: Option<Stamp>) -> Result<(), AuditError> {
         let Some(organization) = self.organization(context)? else { return Ok(()) };
         let targets = self.targets();
         let category = self.plan.category(self.operation, |rule, at| self.matches(rule, at));
-        let metadata = context_metadata(context);
+        let before = self.old.map(|row| self.image(row)).transpose()?.flatten();
+        let after = self.new.map(|row| self.image(row)).transpose()?.flatten();
         append::append(&NewEntry {
             stamp,
             relation_id: Some(self.plan.watch.options.relation_id),
@@ -158,10 +166,10 @@ impl Change<'_> {
             organization: &organization,
             category,
             targets: &targets,
-            before: self.old.map(|row| self.image(row)).transpose()?.flatten(),
-            after: self.new.map(|row| self.image(row)).transpose()?.flatten(),
-            metadata: metadata.as_ref(),
-            ..NewEntry::in_context(context)
+            before: before.as_ref().map(Image::datum),
+            after: after.as_ref().map(Image::datum),
+            metadata: context.metadata(origin())?,
+            ..NewEntry::from(&context.provenance)
         })?;
         Ok(())
     }
@@ -177,12 +185,12 @@ impl Change<'_> {
 
     /// The organization to record under; None where it is disabled. A row that goes over to a
     /// disabled organization is recorded under the one it leaves.
-    fn organization<'a>(&self, context: &'a Context) -> Result<Option<Cow<'a, str>>, AuditError> {
+    fn organization<'a>(&self, context: &'a Current) -> Result<Option<Cow<'a, str>>, AuditError> {
         for row in [self.new, self.old].into_iter().flatten() {
             let own = self.plan.organization.and_then(|at| self.text(row, at)).filter(|o| !o.is_empty());
             let organization = match own {
                 Some(own) => Cow::Owned(own),
-                None => Cow::Borrowed(context.organization.as_deref().unwrap_or("default")),
+                None => Cow::Borrowed(context.organization()),
             };
             if organization::enabled(&organization)? {
                 return Ok(Some(organization));
@@ -224,7 +232,7 @@ impl Change<'_> {
         happened && wanted(&rule.from, self.old) && wanted(&rule.to, self.new)
     }
 
-    fn image(&self, row: &Values) -> Result<Option<pgrx::pg_sys::Datum>, AuditError> {
+    fn image(&self, row: &Values) -> Result<Option<Image>, AuditError> {
         let full = match self.plan.watch.options.capture {
             Capture::Keys => return Ok(None),
             Capture::Full => true,
@@ -236,11 +244,10 @@ impl Change<'_> {
     }
 }
 
-/// The context's metadata, and the origin where a subscription applies the change.
-pub fn context_metadata(context: &Context) -> Option<Map<String, Value>> {
-    let mut metadata = context.metadata.clone();
-    if let Some(origin) = backend::replication_origin() {
-        metadata.insert("origin".into(), Value::from(origin));
-    }
-    (!metadata.is_empty()).then_some(metadata)
+/// Metadata that names the origin where a subscription applies the change.
+pub fn origin() -> Map<String, Value> {
+    backend::replication_origin()
+        .map(|origin| ("origin".to_string(), Value::from(origin)))
+        .into_iter()
+        .collect()
 }

@@ -12,7 +12,7 @@ use audit_log_model::event::{Relation, Target};
 use audit_log_model::watch_options::Operation;
 use audit_log_model::AuditError;
 use pgrx::pg_sys;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{plan, row};
 use crate::glue::backend;
@@ -86,17 +86,17 @@ fn truncated(relation: pg_sys::Oid) -> Result<(), AuditError> {
     }
     let Some(watch) = plan::watch_of(relation)? else { return Ok(()) };
     let context = context::current()?;
-    let organization = context.organization.as_deref().unwrap_or("default");
+    let organization = context.organization();
     if !organization::enabled(organization)? {
         return Ok(());
     }
     let options = &watch.options;
     let rule = options.rules.iter().find(|r| r.on == Operation::Truncate);
     let category = rule.map_or(options.default_category(Operation::Truncate), |r| r.category.as_str());
-    let mut metadata = row::context_metadata(&context);
+    let mut metadata = row::origin();
     if relation != watch.root {
         let label = backend::relation_label(relation).unwrap_or_default();
-        metadata.get_or_insert_with(Map::new).insert("partition".into(), Value::from(label));
+        metadata.insert("partition".into(), Value::from(label));
     }
     let target = Target::new(options.target_type.as_str(), None, Relation::Primary);
     append::append(&append::NewEntry {
@@ -105,8 +105,8 @@ fn truncated(relation: pg_sys::Oid) -> Result<(), AuditError> {
         organization,
         category,
         targets: &[target],
-        metadata: metadata.as_ref(),
-        ..append::NewEntry::in_context(&context)
+        metadata: context.metadata(metadata)?,
+        ..append::NewEntry::from(&context.provenance)
     })?;
     Ok(())
 }

@@ -65,6 +65,27 @@ pub fn application_name() -> Option<String> {
     name.filter(|n| !n.is_empty())
 }
 
+/// Whether application_name is this; None for an empty one.
+pub fn application_name_is(name: Option<&str>) -> bool {
+    // SAFETY: the setting is NULL or a terminated string.
+    let now = unsafe {
+        match pg_sys::application_name.is_null() {
+            true => &[],
+            false => CStr::from_ptr(pg_sys::application_name).to_bytes(),
+        }
+    };
+    now == name.unwrap_or_default().as_bytes()
+}
+
+/// PostgreSQL's own errors where nothing may be written.
+pub fn refuse_read_only() {
+    // SAFETY: plain calls with a terminated string; each raises, or does nothing.
+    unsafe {
+        pg_sys::PreventCommandIfReadOnly(c"INSERT".as_ptr());
+        pg_sys::PreventCommandIfParallelMode(c"INSERT".as_ptr());
+    }
+}
+
 /// The replication origin whose changes this session applies.
 pub fn replication_origin() -> Option<String> {
     // SAFETY: a plain variable; with missing_ok the name is NULL or palloc'd.

@@ -48,10 +48,20 @@ pub fn current_user() -> String {
     role_name(unsafe { pg_sys::GetUserId() }).unwrap_or_default()
 }
 
+/// The login, and the role in force outside any SECURITY DEFINER function.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    session: pg_sys::Oid,
+    outer: pg_sys::Oid,
+}
+
+pub fn roles() -> Roles {
+    // SAFETY: plain calls.
+    unsafe { Roles { session: pg_sys::GetSessionUserId(), outer: pg_sys::GetOuterUserId() } }
+}
+
 /// The login, and `/role` behind it where SET ROLE put another one in force.
-pub fn database_user() -> String {
-    // SAFETY: plain calls; the outer user is the one outside any SECURITY DEFINER function.
-    let (session, outer) = unsafe { (pg_sys::GetSessionUserId(), pg_sys::GetOuterUserId()) };
+pub fn database_user(Roles { session, outer }: Roles) -> String {
     let login = role_name(session).unwrap_or_else(|| u32::from(session).to_string());
     // A name that holds the separator is quoted, so that it cannot pass for two.
     let plain = |name: String| match name.contains('/') {

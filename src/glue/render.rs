@@ -1,10 +1,12 @@
 //! Column values as jsonb and as text, the same in every session.
 
-use audit_log_model::json_exact;
+use audit_log_model::jsonb_object::ObjectWriter;
+use audit_log_model::{iso_time, json_exact, numeric_bytes};
 use pgrx::pg_sys;
 
+use super::fixed_settings::FixedSettings;
 use super::jsonb::Builder;
-use super::text::{catalog_name, date_time, hex, keep, output, terminate, terminated, too_large};
+use super::text::{catalog_name, date_time, hex, keep, output, terminate, terminated, too_large, uuid_text};
 use super::tuple::{varlena_bytes, RowType};
 
 /// The most elements of an array: building more takes over 1 GB, which PostgreSQL does not give.
@@ -20,6 +22,7 @@ pub enum Renderer {
     Numeric,
     /// Text stored as it reads.
     Text,
+    Uuid,
     Bytea,
     Json,
     Jsonb,
@@ -52,6 +55,7 @@ impl Renderer {
                 pg_sys::FLOAT8OID => return Renderer::Float8,
                 pg_sys::NUMERICOID => return Renderer::Numeric,
                 pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID => return Renderer::Text,
+                pg_sys::UUIDOID => return Renderer::Uuid,
                 pg_sys::BYTEAOID => return Renderer::Bytea,
                 pg_sys::JSONOID => return Renderer::Json,
                 pg_sys::JSONBOID => return Renderer::Jsonb,
@@ -95,14 +99,10 @@ impl Renderer {
                 Renderer::Int2 => integer(builder, i64::from(value.value() as i16)),
                 Renderer::Int4 => integer(builder, i64::from(value.value() as i32)),
                 Renderer::Int8 => integer(builder, value.value() as i64),
-                Renderer::Float4 => {
-                    let number = f32::from_bits(value.value() as u32);
-                    float(builder, number.is_finite(), number.into(), &format!("{number:e}"));
-                }
-                Renderer::Float8 => {
-                    let number = f64::from_bits(value.value() as u64);
-                    float(builder, number.is_finite(), number, &format!("{number:e}"));
-                }
+                Renderer::Float4 | Renderer::Float8 => match self.float_numeric(value) {
+                    Some(numeric) => builder.numeric(numeric.cast_mut_ptr()),
+                    None => builder.string(float_name(self.float(value))),
+                },
                 Renderer::Numeric => {
                     let number: pg_sys::Numeric = pg_sys::pg_detoast_datum(value.cast_mut_ptr()).cast();
                     if pg_sys::numeric_is_nan(number) || pg_sys::numeric_is_inf(number) {
@@ -111,11 +111,15 @@ impl Renderer {
                         builder.numeric(number);
                     }
                 }
-                Renderer::Json => json(builder, value),
+                Renderer::Json => match self.container(value) {
+                    Some(jsonb) => builder.embed(jsonb.cast_mut_ptr()),
+                    None => builder.string(self.output_bytes(value)),
+                },
                 Renderer::Jsonb => builder.embed(pg_sys::pg_detoast_datum(value.cast_mut_ptr()).cast()),
                 Renderer::Array { .. } => self.array(builder, value),
                 Renderer::Composite => composite(builder, value),
                 Renderer::Text
+                | Renderer::Uuid
                 | Renderer::Bytea
                 | Renderer::DateTime(_)
                 | Renderer::CatalogName(_)
@@ -135,6 +139,7 @@ impl Renderer {
         let bytes = unsafe {
             match self {
                 Renderer::Text
+                | Renderer::Uuid
                 | Renderer::Bytea
                 | Renderer::DateTime(_)
                 | Renderer::CatalogName(_)
@@ -151,7 +156,10 @@ impl Renderer {
         // SAFETY: by contract; results are palloc'd in the current context.
         unsafe {
             match self {
-                Renderer::Text => varlena_bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr())),
+                Renderer::Text | Renderer::Json => {
+                    varlena_bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()))
+                }
+                Renderer::Uuid => uuid_text(value),
                 Renderer::Bytea => hex(varlena_bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()))),
                 Renderer::DateTime(type_oid) => date_time(*type_oid, value),
                 Renderer::CatalogName(type_oid) => catalog_name(*type_oid, value),
@@ -159,6 +167,58 @@ impl Renderer {
                 _ => output(pg_sys::NUMERICOID, value),
             }
         }
+    }
+
+    /// Whether functions of the type are called, which read settings or may refuse a value.
+    pub fn calls_types(&self) -> bool {
+        use Renderer::*;
+        matches!(self, Bytea | Json | Array { .. } | Composite | CatalogName(_) | Output(_))
+    }
+
+    /// A float's value.
+    fn float(&self, value: pg_sys::Datum) -> f64 {
+        match self {
+            Renderer::Float4 => f32::from_bits(value.value() as u32).into(),
+            _ => f64::from_bits(value.value() as u64),
+        }
+    }
+
+    /// A float as the numeric with the fewest digits that reads back as it; None for NaN and infinities.
+    fn float_numeric(&self, value: pg_sys::Datum) -> Option<pg_sys::Datum> {
+        let number = self.float(value);
+        if !number.is_finite() {
+            return None;
+        }
+        let shortest = match self {
+            Renderer::Float4 => format!("{:e}", f32::from_bits(value.value() as u32)),
+            _ => format!("{number:e}"),
+        };
+        let (text, no_oid) = (terminate(shortest.as_bytes()), pg_sys::Datum::from(0));
+        let args = [Some(pg_sys::Datum::from(text)), Some(no_oid), Some(pg_sys::Datum::from(-1_i32))];
+        // SAFETY: numeric_in takes a string, an oid and a typmod.
+        unsafe { pgrx::direct_function_call_as_datum(pg_sys::numeric_in, &args) }
+    }
+
+    /// A json, array or composite as jsonb; None for a json that jsonb would alter.
+    ///
+    /// # Safety
+    /// The value is of this renderer's type.
+    unsafe fn container(&self, value: pg_sys::Datum) -> Option<pg_sys::Datum> {
+        let mut builder = Builder::new();
+        // SAFETY: by contract; jsonb_in gets a terminated copy.
+        unsafe {
+            match self {
+                Renderer::Array { .. } => self.array(&mut builder, value),
+                Renderer::Composite => composite(&mut builder, value),
+                _ => {
+                    let bytes = varlena_bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()));
+                    let fits = std::str::from_utf8(bytes).is_ok_and(json_exact::fits_jsonb);
+                    let text = fits.then(|| pg_sys::Datum::from(terminate(bytes)))?;
+                    return pgrx::direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text)]);
+                }
+            }
+        }
+        Some(builder.finish())
     }
 
     /// # Safety
@@ -236,92 +296,90 @@ fn integer(builder: &mut Builder, number: i64) {
     unsafe { builder.numeric(pg_sys::int64_to_numeric(number)) };
 }
 
-fn float(builder: &mut Builder, finite: bool, number: f64, shortest: &str) {
-    // SAFETY: numeric_in takes a string, an oid and a typmod; static and palloc'd bytes live on.
-    unsafe {
-        if !finite {
-            let name: &[u8] = if number.is_nan() {
-                b"NaN"
-            } else if number > 0.0 {
-                b"Infinity"
-            } else {
-                b"-Infinity"
-            };
-            return builder.string(name);
-        }
-        let text = terminate(shortest.as_bytes());
-        let numeric = pgrx::direct_function_call_as_datum(
-            pg_sys::numeric_in,
-            &[
-                Some(pg_sys::Datum::from(text)),
-                Some(pg_sys::Datum::from(0)),
-                Some(pg_sys::Datum::from(-1_i32)),
-            ],
-        );
-        match numeric {
-            Some(numeric) => builder.numeric(numeric.cast_mut_ptr()),
-            None => builder.null(),
-        }
+/// What jsonb shows, as a string, for a float that is no number.
+fn float_name(number: f64) -> &'static [u8] {
+    if number.is_nan() {
+        b"NaN"
+    } else if number > 0.0 {
+        b"Infinity"
+    } else {
+        b"-Infinity"
     }
 }
 
-/// A json value inside, or as a string of its text where jsonb would change it.
-///
-/// # Safety
-/// The value is of type json.
-unsafe fn json(builder: &mut Builder, value: pg_sys::Datum) {
-    // SAFETY: by contract; jsonb_in gets a terminated copy.
+/// Writes a value into a row's image; where the renderer calls its type's functions, the settings
+/// must be fixed. The value is of the renderer's type: both come from the same row type.
+pub fn put(renderer: &Renderer, object: &mut ObjectWriter, value: Option<pg_sys::Datum>) {
+    let Some(value) = value else { return object.null() };
+    // SAFETY: each arm reads the value as its type.
     unsafe {
-        let bytes = varlena_bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()));
-        let fits = std::str::from_utf8(bytes).is_ok_and(json_exact::fits_jsonb);
-        let parsed = if fits {
-            pgrx::direct_function_call_as_datum(
-                pg_sys::jsonb_in,
-                &[Some(pg_sys::Datum::from(terminate(bytes)))],
-            )
-        } else {
-            None
-        };
-        match parsed {
-            Some(jsonb) => builder.embed(jsonb.cast_mut_ptr()),
-            None => builder.string(bytes),
-        }
-    }
-}
-
-/// A column to be written into a row's image.
-pub struct ColumnValue<'a> {
-    pub name: &'a str,
-    pub renderer: &'a Renderer,
-    pub value: Option<pg_sys::Datum>,
-    pub redacted: bool,
-}
-
-/// A row's image; the settings must be fixed. The values are of their renderers' types: both come
-/// from the same row type.
-pub fn object(columns: &[ColumnValue]) -> pg_sys::Datum {
-    let mut builder = Builder::new();
-    builder.begin_object();
-    for column in columns {
-        // SAFETY: names and values outlive the builder, which finishes here.
-        unsafe {
-            builder.key(column.name.as_bytes());
-            match column.redacted {
-                true => builder.string(b"[redacted]"),
-                false => column.renderer.write(&mut builder, column.value),
+        match renderer {
+            Renderer::Bool => object.boolean(value.value() != 0),
+            Renderer::Int2 => object.integer(i64::from(value.value() as i16)),
+            Renderer::Int4 => object.integer(i64::from(value.value() as i32)),
+            Renderer::Int8 => object.integer(value.value() as i64),
+            Renderer::Numeric => {
+                let payload = varlena_bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()));
+                match numeric_bytes::is_special(payload) {
+                    true => object.string(renderer.output_bytes(value)),
+                    false => object.numeric(payload),
+                }
             }
+            Renderer::Float4 | Renderer::Float8 => match renderer.float_numeric(value) {
+                Some(numeric) => object.numeric(varlena_bytes(numeric.cast_mut_ptr())),
+                None => object.string(float_name(renderer.float(value))),
+            },
+            Renderer::DateTime(type_oid) => {
+                if !object.string_by(|out| iso(*type_oid, value, out)) {
+                    object.string(date_time(*type_oid, value));
+                }
+            }
+            Renderer::Jsonb => {
+                object.jsonb(varlena_bytes(pg_sys::pg_detoast_datum(value.cast_mut_ptr())));
+            }
+            Renderer::Json | Renderer::Array { .. } | Renderer::Composite => {
+                match renderer.container(value) {
+                    Some(jsonb) => object.jsonb(varlena_bytes(jsonb.cast_mut_ptr())),
+                    None => {
+                        object.string(varlena_bytes(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr())))
+                    }
+                }
+            }
+            Renderer::Text
+            | Renderer::Uuid
+            | Renderer::Bytea
+            | Renderer::CatalogName(_)
+            | Renderer::Output(_) => object.string(renderer.output_bytes(value)),
         }
     }
-    builder.end_object();
-    builder.finish()
 }
 
-/// A column's value as text, where it is not NULL; the settings must be fixed.
+/// # Safety
+/// The value is of the named date/time type.
+unsafe fn iso(type_oid: pg_sys::Oid, value: pg_sys::Datum, out: &mut Vec<u8>) -> bool {
+    match type_oid {
+        pg_sys::DATEOID => iso_time::date(out, value.value() as i32),
+        pg_sys::TIMESTAMPOID => iso_time::timestamp(out, value.value() as i64, false),
+        pg_sys::TIMESTAMPTZOID => iso_time::timestamp(out, value.value() as i64, true),
+        _ => false,
+    }
+}
+
+/// A column's value as text, where it is not NULL.
 pub fn column_text(
     renderer: &Renderer,
     type_oid: pg_sys::Oid,
     value: Option<pg_sys::Datum>,
 ) -> Option<String> {
-    // SAFETY: the value is of the renderer's type: both come from the same row type.
-    value.map(|value| unsafe { renderer.text(type_oid, value) })
+    let value = value?;
+    match renderer {
+        Renderer::Int2 => Some((value.value() as i16).to_string()),
+        Renderer::Int4 => Some((value.value() as i32).to_string()),
+        Renderer::Int8 => Some((value.value() as i64).to_string()),
+        _ => {
+            let _settings = FixedSettings::begin();
+            // SAFETY: the value is of the renderer's type: both come from the same row type.
+            Some(unsafe { renderer.text(type_oid, value) })
+        }
+    }
 }

@@ -52,9 +52,12 @@ pub fn auto_enable_organizations() -> bool {
     AUTO_ENABLE.get()
 }
 
-/// The context's text, where one is set.
-pub fn context() -> Option<String> {
-    CONTEXT.get().map(|text| text.to_string_lossy().into_owned()).filter(|text| !text.is_empty())
+/// Gives the context's text; empty where none is set.
+pub fn with_context<T>(read: impl FnOnce(&CStr) -> T) -> T {
+    match CONTEXT.get() {
+        Some(text) => read(&text),
+        None => read(c""),
+    }
 }
 
 /// Sets the context as SET or SET LOCAL would; the check runs and may fail.

@@ -69,6 +69,17 @@ pub fn hex<'a>(bytes: &[u8]) -> &'a [u8] {
     keep(&text)
 }
 
+/// A uuid in its usual form.
+///
+/// # Safety
+/// The value is a uuid.
+pub unsafe fn uuid_text<'a>(value: pg_sys::Datum) -> &'a [u8] {
+    // SAFETY: by contract a uuid is 16 bytes.
+    let bytes: [u8; 16] = unsafe { *value.cast_mut_ptr() };
+    let mut buffer = uuid::Uuid::encode_buffer();
+    keep(uuid::Uuid::from_bytes(bytes).hyphenated().encode_lower(&mut buffer).as_bytes())
+}
+
 /// PostgreSQL's own error for what jsonb cannot hold.
 pub fn too_large(what: &'static str) {
     pgrx::ereport!(ERROR, pgrx::PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, what);

@@ -1,15 +1,54 @@
 //! The context in force, parsed once a distinct value.
 
 use std::cell::RefCell;
+use std::ffi::{CStr, CString};
 use std::rc::Rc;
 
 use audit_log_model::context::{unknown_actor_type, Context, ACTOR_TYPES};
 use audit_log_model::AuditError;
+use pgrx::pg_sys;
+use serde_json::{Map, Value};
 
-use crate::glue::{backend, setting};
+use super::provenance::Provenance;
+use crate::glue::varlena::Kept;
+use crate::glue::{backend, jsonb, setting};
+
+/// A context with what entries take from it ready to be stored.
+pub struct Current {
+    pub context: Context,
+    pub provenance: Provenance,
+    metadata: Option<Kept>,
+}
+
+impl Current {
+    fn new(context: Context) -> Result<Self, AuditError> {
+        let metadata = (!context.metadata.is_empty()).then(|| Value::Object(context.metadata.clone()));
+        Ok(Current {
+            provenance: Provenance::of_context(&context)?,
+            metadata: metadata.as_ref().map(Kept::jsonb).transpose()?,
+            context,
+        })
+    }
+
+    /// The organization of what names none itself.
+    pub fn organization(&self) -> &str {
+        self.context.organization.as_deref().unwrap_or("default")
+    }
+
+    /// The metadata as jsonb, with entries of one's own over it, key by key.
+    pub fn metadata(&self, own: Map<String, Value>) -> Result<Option<pg_sys::Datum>, AuditError> {
+        if own.is_empty() {
+            return Ok(self.metadata.as_ref().map(Kept::datum));
+        }
+        let mut all = self.context.metadata.clone();
+        all.extend(own);
+        jsonb::from_value(&Value::Object(all)).map(Some)
+    }
+}
 
 thread_local! {
-    static PARSED: RefCell<Option<(String, Rc<Context>)>> = const { RefCell::new(None) };
+    /// The last context that was in force, and its text; of no context, no text.
+    static PARSED: RefCell<Option<(CString, Rc<Current>)>> = const { RefCell::new(None) };
 }
 
 /// Checks a context's shape and, where tables can be read, its actor types.
@@ -22,19 +61,21 @@ pub fn check(text: &str, with_catalog: bool) -> Result<(), AuditError> {
 }
 
 /// The session's context; 22023 where it was set unchecked and is malformed.
-pub fn current() -> Result<Rc<Context>, AuditError> {
-    let Some(text) = setting::context() else { return Ok(Rc::default()) };
-    let known = PARSED.with_borrow(|parsed| match parsed {
-        Some((seen, context)) if *seen == text => Some(context.clone()),
-        _ => None,
+pub fn current() -> Result<Rc<Current>, AuditError> {
+    let known = setting::with_context(|text| {
+        PARSED.with_borrow(|parsed| {
+            parsed.as_ref().filter(|(seen, _)| seen.as_c_str() == text).map(|(_, current)| current.clone())
+        })
     });
-    if let Some(context) = known {
-        return Ok(context);
+    if let Some(current) = known {
+        return Ok(current);
     }
-    let context = Rc::new(Context::parse(&text)?);
+    let text = setting::with_context(CStr::to_owned);
+    let context = Context::parse(&text.to_string_lossy())?;
     check_actor_types(&context)?;
-    PARSED.set(Some((text, context.clone())));
-    Ok(context)
+    let current = Rc::new(Current::new(context)?);
+    PARSED.set(Some((text, current.clone())));
+    Ok(current)
 }
 
 fn check_actor_types(context: &Context) -> Result<(), AuditError> {

@@ -6,12 +6,19 @@ pub mod feed;
 pub mod guard;
 pub mod organization;
 pub mod page;
+pub mod pending;
+pub mod provenance;
+pub mod session;
+pub mod stamp;
+pub mod tables;
 pub mod vocabulary;
 
+use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
 /// Forgets what was only true if the transaction had committed.
 pub fn transaction_ended(committed: bool) {
+    pending::forget();
     feed::transaction_ended(committed);
     if !committed {
         organization::forget();
@@ -21,4 +28,19 @@ pub fn transaction_ended(committed: bool) {
 /// Forgets what may have changed in another session.
 pub fn relation_changed(relation: Option<pg_sys::Oid>) {
     organization::relation_changed(relation);
+    tables::relation_changed(relation);
+    if relation.is_none() {
+        session::forget();
+    }
+}
+
+/// The last moment to write.
+pub fn before_commit() -> Result<(), AuditError> {
+    pending::flush()
+}
+
+pub fn subtransaction_aborted(subtransaction: u32) {
+    pending::subtransaction_aborted(subtransaction);
+    feed::transaction_ended(false);
+    organization::forget();
 }

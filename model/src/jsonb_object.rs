@@ -1,0 +1,217 @@
+//! A jsonb object as the bytes PostgreSQL stores, written in one pass.
+//!
+//! Layout: varlena header, container header (number of pairs, flag), one entry a key and a value
+//! (kind and length; every 32nd the end's offset instead), the keys' bytes, the values' bytes.
+//! Numbers and nested containers start at a multiple of four.
+
+use crate::numeric_bytes;
+
+const HEADER: usize = 4;
+const OBJECT: u32 = 0x2000_0000;
+const SCALAR: u32 = 0x1000_0000;
+const COUNT: u32 = 0x0fff_ffff;
+const STRIDE: usize = 32;
+const HAS_OFFSET: u32 = 0x8000_0000;
+const KIND: u32 = 0x7000_0000;
+/// The most bytes that all keys and values may have.
+const MAX_BYTES: usize = 0x0fff_ffff;
+
+const STRING: u32 = 0;
+const NUMERIC: u32 = 0x1000_0000;
+const FALSE: u32 = 0x2000_0000;
+const TRUE: u32 = 0x3000_0000;
+const NULL: u32 = 0x4000_0000;
+const CONTAINER: u32 = 0x5000_0000;
+
+/// The object would be larger than jsonb can hold.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooLarge;
+
+/// The order in which jsonb keeps keys: shorter ones first, then by their bytes.
+pub fn key_order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+/// An object under construction: all keys first, then one value each.
+pub struct ObjectWriter {
+    bytes: Vec<u8>,
+    /// Where keys and values begin.
+    data: usize,
+    next: usize,
+    too_large: bool,
+}
+
+impl ObjectWriter {
+    /// Begins an object of these keys: distinct, and in `key_order`.
+    pub fn new<'a>(keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Self {
+        let pairs = keys.len();
+        let data = 2 * HEADER + 2 * pairs * HEADER;
+        let mut bytes = Vec::with_capacity(data + pairs * 40);
+        bytes.resize(data, 0);
+        let mut writer = ObjectWriter { bytes, data, next: 0, too_large: false };
+        writer.set(HEADER, pairs as u32 | OBJECT);
+        for key in keys {
+            writer.string(key);
+        }
+        writer
+    }
+
+    fn set(&mut self, at: usize, word: u32) {
+        self.bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+    }
+
+    /// Notes that what was written since `start` is the next key or value.
+    fn entry(&mut self, kind: u32, start: usize) {
+        let end = self.bytes.len() - self.data;
+        self.too_large |= end > MAX_BYTES;
+        let word = match self.next % STRIDE {
+            0 => end as u32 & COUNT | HAS_OFFSET,
+            _ => (self.bytes.len() - start) as u32 & COUNT,
+        };
+        self.set(2 * HEADER + self.next * HEADER, kind | word);
+        self.next += 1;
+    }
+
+    fn append(&mut self, kind: u32, bytes: &[u8]) {
+        let start = self.bytes.len();
+        if bytes.len() > MAX_BYTES || start - self.data > MAX_BYTES {
+            self.too_large = true;
+        } else {
+            self.bytes.extend_from_slice(bytes);
+        }
+        self.entry(kind, start);
+    }
+
+    fn aligned(&mut self, kind: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        self.bytes.resize(start.next_multiple_of(4), 0);
+        write(&mut self.bytes);
+        self.entry(kind, start);
+    }
+
+    pub fn null(&mut self) {
+        self.append(NULL, &[]);
+    }
+
+    pub fn boolean(&mut self, truth: bool) {
+        self.append(if truth { TRUE } else { FALSE }, &[]);
+    }
+
+    /// Text in the database's encoding.
+    pub fn string(&mut self, bytes: &[u8]) {
+        self.append(STRING, bytes);
+    }
+
+    pub fn integer(&mut self, number: i64) {
+        self.aligned(NUMERIC, |out| {
+            let start = out.len();
+            out.extend_from_slice(&[0; HEADER]);
+            numeric_bytes::from_integer(out, number);
+            set_varlena_length(&mut out[start..]);
+        });
+    }
+
+    /// A finite numeric, given as what follows its varlena header.
+    pub fn numeric(&mut self, payload: &[u8]) {
+        self.aligned(NUMERIC, |out| {
+            let start = out.len();
+            out.extend_from_slice(&[0; HEADER]);
+            out.extend_from_slice(payload);
+            set_varlena_length(&mut out[start..]);
+        });
+    }
+
+    /// A jsonb value, given as what follows its varlena header.
+    pub fn jsonb(&mut self, root: &[u8]) {
+        let word =
+            |at: usize| root.get(at..at + 4).and_then(|w| w.try_into().ok()).map_or(0, u32::from_ne_bytes);
+        if word(0) & SCALAR == 0 {
+            if root.len() > MAX_BYTES {
+                self.too_large = true;
+                return self.append(NULL, &[]);
+            }
+            return self.aligned(CONTAINER, |out| out.extend_from_slice(root));
+        }
+        // A lone scalar is kept as an array of one: take it out.
+        let (kind, value) = (word(HEADER) & KIND, root.get(2 * HEADER..).unwrap_or_default());
+        match kind {
+            NUMERIC => self.aligned(kind, |out| out.extend_from_slice(value)),
+            _ => self.append(kind, value),
+        }
+    }
+
+    /// Text that is written straight into place; where `write` says false, nothing was.
+    pub fn string_by(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
+        let start = self.bytes.len();
+        let written = write(&mut self.bytes);
+        if written {
+            self.entry(STRING, start);
+        }
+        written
+    }
+
+    /// The finished varlena.
+    pub fn finish(mut self) -> Result<Vec<u8>, TooLarge> {
+        if self.too_large {
+            return Err(TooLarge);
+        }
+        set_varlena_length(&mut self.bytes);
+        Ok(self.bytes)
+    }
+}
+
+/// Writes a varlena's own length into its first four bytes.
+fn set_varlena_length(varlena: &mut [u8]) {
+    let length = varlena.len() as u32;
+    let header = if cfg!(target_endian = "little") { length << 2 } else { length };
+    varlena[..HEADER].copy_from_slice(&header.to_ne_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(bytes: &[u8]) -> Vec<u32> {
+        bytes.chunks_exact(4).map(|w| u32::from_ne_bytes([w[0], w[1], w[2], w[3]])).collect()
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_postgresql() {
+        let mut object = ObjectWriter::new([b"a".as_slice(), b"bb"].into_iter());
+        object.integer(1);
+        object.string(b"x");
+        // What '{"a": 1, "bb": "x"}'::jsonb has on a little-endian machine: keys "abb", padding to
+        // a multiple of four, numeric 1 of eight bytes, then "x".
+        let bytes = object.finish().unwrap_or_default();
+        assert_eq!(bytes.len(), 37);
+        assert_eq!(words(&bytes[4..24]), [OBJECT | 2, HAS_OFFSET | 1, 2, NUMERIC | 9, 1]);
+        assert_eq!(&bytes[24..28], b"abb\0");
+        assert_eq!(bytes[36], b'x');
+    }
+
+    #[test]
+    fn every_32nd_entry_holds_an_offset() {
+        let names: Vec<String> = (0..40).map(|i| format!("k{i:02}")).collect();
+        let mut object = ObjectWriter::new(names.iter().map(|n| n.as_bytes()));
+        (0..40).for_each(|_| object.string(b"four"));
+        let bytes = object.finish().unwrap_or_default();
+        let entries = &words(&bytes)[2..82];
+        for (i, entry) in entries.iter().enumerate() {
+            let expected = match (i % 32, i) {
+                (0, _) => HAS_OFFSET | if i < 40 { 3 * (i as u32 + 1) } else { 120 + 4 * (i as u32 - 39) },
+                (_, 0..40) => 3,
+                _ => 4,
+            };
+            assert_eq!(*entry, expected, "entry {i}");
+        }
+    }
+
+    #[test]
+    fn too_large_is_said() {
+        let huge = vec![b'x'; MAX_BYTES / 2 + 1];
+        let mut object = ObjectWriter::new([b"a".as_slice(), b"b"].into_iter());
+        object.string(&huge);
+        object.string(&huge);
+        assert_eq!(object.finish(), Err(TooLarge));
+    }
+}

@@ -1,0 +1,182 @@
+//! Direct writes to the log's partitions: heap and indexes, as the executor does it, without a plan.
+//!
+//! Only where a partition is as the install script makes it. Another access method, a trigger, a
+//! constraint or an expression index of somebody's own is left to an INSERT, which knows them all.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::CStr;
+use std::rc::Rc;
+
+use pgrx::pg_sys;
+
+use super::leaf::{Leaf, Range};
+use super::slots::Slots;
+
+/// A column of a log table.
+pub struct Column {
+    pub name: &'static str,
+    pub type_oid: pg_sys::Oid,
+    pub not_null: bool,
+}
+
+/// What a log table is known to look like.
+pub struct Shape {
+    pub table: &'static CStr,
+    /// In the table's order. The first is the timestamptz it is partitioned by.
+    pub columns: &'static [Column],
+    /// CHECK constraints that what is written always satisfies.
+    pub checks: u16,
+}
+
+/// A row formed but not written; its memory is the pending rows'.
+#[derive(Clone, Copy)]
+pub struct Row {
+    pub(super) tuple: pg_sys::HeapTuple,
+    /// PostgreSQL's microseconds.
+    pub(super) at: i64,
+}
+
+impl Row {
+    pub fn bytes(&self) -> usize {
+        // SAFETY: the tuple lives until the pending rows are dropped.
+        unsafe { (*self.tuple).t_len as usize }
+    }
+}
+
+/// A log table as this session knows it.
+pub struct LogTable {
+    shape: &'static Shape,
+    parent: Cell<Option<pg_sys::Oid>>,
+    desc: Cell<pg_sys::TupleDesc>,
+    slots: RefCell<Slots>,
+    /// Of each range of time looked up so far its partition, None where it needs an INSERT.
+    ranges: RefCell<Vec<(Range, Option<Rc<Leaf>>)>>,
+    /// Counts what made this session forget what it knew.
+    generation: Cell<u64>,
+}
+
+impl LogTable {
+    pub const fn new(shape: &'static Shape) -> Self {
+        LogTable {
+            shape,
+            parent: Cell::new(None),
+            desc: Cell::new(std::ptr::null_mut()),
+            slots: RefCell::new(Slots::new()),
+            ranges: RefCell::new(Vec::new()),
+            generation: Cell::new(0),
+        }
+    }
+
+    /// Forgets what may have changed; to be called for every invalidation.
+    pub fn relation_changed(&self, relation: Option<pg_sys::Oid>) {
+        let concerns = relation.is_none_or(|changed| {
+            self.parent.get() == Some(changed)
+                || self
+                    .ranges
+                    .borrow()
+                    .iter()
+                    .any(|(_, leaf)| leaf.as_ref().is_none_or(|l| l.oid() == changed))
+        });
+        if concerns {
+            self.generation.set(self.generation.get() + 1);
+            self.ranges.borrow_mut().clear();
+            if relation.is_none() || relation == self.parent.get() {
+                self.parent.set(None);
+            }
+        }
+    }
+
+    /// Whether rows can be formed: the table is there and has the columns this library knows.
+    fn known(&self) -> Option<pg_sys::Oid> {
+        if let Some(parent) = self.parent.get() {
+            return Some(parent);
+        }
+        let oid = super::backend::relation_oid(self.shape.table)?;
+        // SAFETY: the relation exists; its descriptor is copied while it is open.
+        unsafe {
+            let relation = pg_sys::table_open(oid, pg_sys::AccessShareLock as i32);
+            let fits = super::leaf::has_shape((*relation).rd_att, self.shape);
+            if fits {
+                self.slots.borrow_mut().drop_all();
+                if !self.desc.get().is_null() {
+                    pg_sys::FreeTupleDesc(self.desc.get());
+                }
+                let old = pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);
+                self.desc.set(pg_sys::CreateTupleDescCopy((*relation).rd_att));
+                pg_sys::MemoryContextSwitchTo(old);
+            }
+            pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
+            fits.then(|| self.parent.set(Some(oid)))?;
+        }
+        Some(oid)
+    }
+
+    /// Forms a row in a memory context; None where only an INSERT will do.
+    pub fn form(&self, values: &mut [Option<pg_sys::Datum>], memory: pg_sys::MemoryContext) -> Option<Row> {
+        self.known()?;
+        let at = values.first().copied().flatten()?.value() as i64;
+        let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
+        let mut datums: Vec<_> = values.iter().map(|v| v.unwrap_or(pg_sys::Datum::from(0))).collect();
+        // SAFETY: as many values as columns, of their types; the context lives.
+        unsafe {
+            let old = pg_sys::MemoryContextSwitchTo(memory);
+            let tuple = pg_sys::heap_form_tuple(self.desc.get(), datums.as_mut_ptr(), nulls.as_mut_ptr());
+            pg_sys::MemoryContextSwitchTo(old);
+            Some(Row { tuple, at })
+        }
+    }
+
+    /// The values of a row.
+    pub fn values(&self, row: &Row) -> Vec<Option<pg_sys::Datum>> {
+        let width = self.shape.columns.len();
+        let mut datums = vec![pg_sys::Datum::from(0); width];
+        let mut nulls = vec![true; width];
+        // SAFETY: the row was formed by this descriptor, which has this width.
+        unsafe {
+            pg_sys::heap_deform_tuple(row.tuple, self.desc.get(), datums.as_mut_ptr(), nulls.as_mut_ptr());
+        }
+        datums.into_iter().zip(nulls).map(|(datum, null)| (!null).then_some(datum)).collect()
+    }
+
+    /// Writes rows, as many from the front as share a partition; how many that was. None where
+    /// that partition needs an INSERT.
+    pub fn write(&self, rows: &[Row]) -> Option<usize> {
+        let first = rows.first()?;
+        // A partition that changes between its look-up and its lock is looked up again.
+        for _ in 0..3 {
+            let (range, leaf) = self.leaf_for(first.at)?;
+            let generation = self.generation.get();
+            let count = rows.iter().take_while(|r| range.contains(r.at)).count();
+            let is_current = || self.generation.get() == generation;
+            // SAFETY: the rows were formed by this descriptor, and the leaf has its shape.
+            let written = unsafe {
+                leaf.open_and_write(&rows[..count], self.desc.get(), &mut self.slots.borrow_mut(), is_current)
+            };
+            if written {
+                return Some(count);
+            }
+        }
+        None
+    }
+
+    fn leaf_for(&self, at: i64) -> Option<(Range, Rc<Leaf>)> {
+        let found = self
+            .ranges
+            .borrow()
+            .iter()
+            .find(|(r, _)| r.contains(at))
+            .map(|(range, leaf)| (*range, leaf.clone()));
+        if let Some((range, leaf)) = found {
+            return leaf.map(|leaf| (range, leaf));
+        }
+        let parent = self.known()?;
+        let generation = self.generation.get();
+        // SAFETY: the parent exists: its oid is current as of the last invalidation.
+        let (range, leaf) = unsafe { Leaf::find(parent, at, self.shape) }?;
+        let leaf = leaf.map(Rc::new);
+        if generation == self.generation.get() {
+            self.ranges.borrow_mut().push((range, leaf.clone()));
+        }
+        leaf.map(|leaf| (range, leaf))
+    }
+}

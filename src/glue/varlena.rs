@@ -1,0 +1,105 @@
+//! Values of variable length: made for a call, or kept for as long as the session likes.
+
+use std::net::IpAddr;
+
+use audit_log_model::AuditError;
+use pgrx::pg_sys;
+
+/// A value in memory of its own; what it points to lives as long as this.
+pub struct Kept(Box<[u64]>);
+
+impl Kept {
+    pub fn text(text: &str) -> Self {
+        Self::with_length(text.len() + pg_sys::VARHDRSZ, |bytes| {
+            bytes[pg_sys::VARHDRSZ..].copy_from_slice(text.as_bytes());
+        })
+    }
+
+    fn with_length(length: usize, fill: impl FnOnce(&mut [u8])) -> Self {
+        let mut words = vec![0_u64; length.div_ceil(8)].into_boxed_slice();
+        // SAFETY: the words have at least `length` bytes; a varlena header fits into the first.
+        unsafe {
+            fill(std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), length));
+            pgrx::set_varsize_4b(words.as_mut_ptr().cast(), length as i32);
+        }
+        Kept(words)
+    }
+
+    /// A copy of a varlena value.
+    ///
+    /// # Safety
+    /// The datum is a varlena.
+    unsafe fn copy(datum: pg_sys::Datum) -> Self {
+        // SAFETY: by contract; detoasting gives a plain varlena with a header of four bytes.
+        unsafe {
+            let plain = pg_sys::pg_detoast_datum(datum.cast_mut_ptr());
+            let bytes = std::slice::from_raw_parts(plain.cast::<u8>(), pgrx::varlena::varsize_any(plain));
+            Self::with_length(bytes.len(), |copy| copy.copy_from_slice(bytes))
+        }
+    }
+
+    pub fn jsonb(value: &serde_json::Value) -> Result<Self, AuditError> {
+        // SAFETY: jsonb is a varlena.
+        Ok(unsafe { Self::copy(super::jsonb::from_value(value)?) })
+    }
+
+    /// An inet, from text that was checked to be an address.
+    pub fn inet(address: &str) -> Result<Self, AuditError> {
+        // SAFETY: inet is a varlena.
+        Ok(unsafe { Self::copy(inet(address)?) })
+    }
+
+    /// An inet[], likewise.
+    pub fn inets(addresses: &[String]) -> Result<Self, AuditError> {
+        let mut items = addresses.iter().map(|a| inet(a)).collect::<Result<Vec<_>, _>>()?;
+        // SAFETY: as many items as said, of a varlena type aligned to four bytes.
+        unsafe {
+            let align = pg_sys::TYPALIGN_INT as std::ffi::c_char;
+            let array = pg_sys::construct_array(
+                items.as_mut_ptr(),
+                items.len() as i32,
+                pg_sys::INETOID,
+                -1,
+                false,
+                align,
+            );
+            Ok(Self::copy(pg_sys::Datum::from(array)))
+        }
+    }
+
+    /// The value, valid as long as this is.
+    pub fn datum(&self) -> pg_sys::Datum {
+        pg_sys::Datum::from(self.0.as_ptr())
+    }
+}
+
+fn inet(address: &str) -> Result<pg_sys::Datum, AuditError> {
+    // What was not meant as an address never comes here; NUL ends no address.
+    let plain = address.split('/').next().unwrap_or_default();
+    if plain.parse::<IpAddr>().is_err() {
+        return Err(AuditError::internal(format!("\"{address}\" is not an IP address")));
+    }
+    let text = super::text::terminate(address.as_bytes());
+    // SAFETY: inet_in takes a terminated string.
+    unsafe { pgrx::direct_function_call_as_datum(pg_sys::inet_in, &[Some(pg_sys::Datum::from(text))]) }
+        .ok_or_else(|| AuditError::internal("inet_in returned NULL"))
+}
+
+/// A text in the current memory context.
+pub fn text(text: &str) -> pg_sys::Datum {
+    // SAFETY: the copy's length is the slice's.
+    unsafe { pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(text.as_ptr().cast(), text.len() as i32)) }
+}
+
+/// A copy of a finished varlena in the current memory context.
+pub fn copy_of_bytes(bytes: &[u8]) -> pg_sys::Datum {
+    pg_sys::Datum::from(super::text::keep(bytes).as_ptr())
+}
+
+/// A finished varlena, valid as long as its bytes are; copied where they stand at no multiple of four.
+pub fn of_bytes(bytes: &[u8]) -> pg_sys::Datum {
+    match bytes.as_ptr().align_offset(4) {
+        0 => pg_sys::Datum::from(bytes.as_ptr()),
+        _ => copy_of_bytes(bytes),
+    }
+}

@@ -1,0 +1,85 @@
+//! Who, for whom, and from where: the columns that entries of one context share.
+
+use audit_log_model::context::{Actor, Context};
+use audit_log_model::AuditError;
+use pgrx::pg_sys;
+
+use crate::glue::varlena::Kept;
+
+/// An actor's columns: type, id, name, email.
+type ActorColumns = [Option<Kept>; 4];
+
+/// The columns that say who acted and from where, ready to be stored.
+pub struct Provenance {
+    actor: ActorColumns,
+    effective: ActorColumns,
+    remote_addr: Option<Kept>,
+    access_route: Option<Kept>,
+    user_agent: Option<Kept>,
+    request_id: Option<Kept>,
+    /// The longest id of an actor, in bytes.
+    pub longest_id: usize,
+}
+
+/// Where it came from, as text.
+#[derive(Default)]
+pub struct Request<'a> {
+    pub remote_addr: Option<&'a str>,
+    pub access_route: Option<&'a [String]>,
+    pub user_agent: Option<&'a str>,
+    pub request_id: Option<&'a str>,
+}
+
+fn columns(actor: Option<&Actor>) -> ActorColumns {
+    let text = |text: Option<&str>| text.map(Kept::text);
+    match actor {
+        None => [None, None, None, None],
+        Some(a) => {
+            [text(Some(&a.kind)), text(a.id.as_deref()), text(a.name.as_deref()), text(a.email.as_deref())]
+        }
+    }
+}
+
+impl Provenance {
+    /// Nobody named is the system; an effective actor that is the actor is nobody else.
+    pub fn new(
+        actor: Option<&Actor>,
+        effective: Option<&Actor>,
+        request: &Request,
+    ) -> Result<Self, AuditError> {
+        let system = Actor::system();
+        let actor = actor.unwrap_or(&system);
+        let effective = effective.filter(|e| *e != actor);
+        let length = |a: Option<&Actor>| a.and_then(|a| a.id.as_ref()).map_or(0, String::len);
+        Ok(Provenance {
+            actor: columns(Some(actor)),
+            effective: columns(effective),
+            remote_addr: request.remote_addr.map(Kept::inet).transpose()?,
+            access_route: request.access_route.map(Kept::inets).transpose()?,
+            user_agent: request.user_agent.map(Kept::text),
+            request_id: request.request_id.map(Kept::text),
+            longest_id: length(Some(actor)).max(length(effective)),
+        })
+    }
+
+    pub fn of_context(context: &Context) -> Result<Self, AuditError> {
+        let request = Request {
+            remote_addr: context.remote_addr.as_deref(),
+            access_route: context.access_route.as_deref(),
+            user_agent: context.user_agent.as_deref(),
+            request_id: context.request_id.as_deref(),
+        };
+        Self::new(context.actor.as_ref(), context.effective_actor.as_ref(), &request)
+    }
+
+    /// The eight columns of actor and effective actor, in the table's order.
+    pub fn actors(&self) -> impl Iterator<Item = Option<pg_sys::Datum>> + '_ {
+        self.actor.iter().chain(&self.effective).map(|c| c.as_ref().map(Kept::datum))
+    }
+
+    /// remote_addr, access_route, user_agent, request_id.
+    pub fn request(&self) -> impl Iterator<Item = Option<pg_sys::Datum>> + '_ {
+        let all = [&self.remote_addr, &self.access_route, &self.user_agent, &self.request_id];
+        all.into_iter().map(|c| c.as_ref().map(Kept::datum))
+    }
+}

@@ -1,0 +1,108 @@
+//! The two tables that hold entries, as direct writing needs to know them.
+
+use pgrx::pg_sys;
+
+use crate::glue::log_table::{Column, LogTable, Shape};
+
+/// A table that entries are written to.
+#[derive(Clone, Copy)]
+pub enum Table {
+    Event,
+    EventTarget,
+}
+
+impl Table {
+    pub const COUNT: usize = 2;
+    pub const ALL: [Table; Self::COUNT] = [Table::Event, Table::EventTarget];
+
+    /// The statement that inserts a row, a parameter a column.
+    pub fn insert(self) -> &'static str {
+        match self {
+            Table::Event => include_str!("../../sql/queries/append_event.sql"),
+            Table::EventTarget => include_str!("../../sql/queries/append_event_target.sql"),
+        }
+    }
+}
+
+const fn required(name: &'static str, type_oid: pg_sys::Oid) -> Column {
+    Column { name, type_oid, not_null: true }
+}
+
+const fn optional(name: &'static str, type_oid: pg_sys::Oid) -> Column {
+    Column { name, type_oid, not_null: false }
+}
+
+/// inet[], which the bindings leave out.
+const INETARRAYOID: pg_sys::Oid = pg_sys::Oid::from_u32(1041);
+
+/// `audit_log.event`, as `05_storage.sql` makes it.
+pub const EVENT_COLUMNS: [Column; 30] = [
+    required("occurred_at", pg_sys::TIMESTAMPTZOID),
+    required("feed", pg_sys::INT8OID),
+    optional("recorded_at", pg_sys::TIMESTAMPTZOID),
+    optional("relation_id", pg_sys::INT4OID),
+    optional("operation", pg_sys::CHAROID),
+    required("id", pg_sys::UUIDOID),
+    required("organization_id", pg_sys::TEXTOID),
+    required("category", pg_sys::TEXTOID),
+    required("target_type", pg_sys::TEXTOID),
+    optional("target_id", pg_sys::TEXTOID),
+    optional("target_name", pg_sys::TEXTOID),
+    required("actor_type", pg_sys::TEXTOID),
+    optional("actor_id", pg_sys::TEXTOID),
+    optional("actor_name", pg_sys::TEXTOID),
+    optional("actor_email", pg_sys::TEXTOID),
+    optional("effective_actor_type", pg_sys::TEXTOID),
+    optional("effective_actor_id", pg_sys::TEXTOID),
+    optional("effective_actor_name", pg_sys::TEXTOID),
+    optional("effective_actor_email", pg_sys::TEXTOID),
+    optional("targets", pg_sys::JSONBOID),
+    optional("before", pg_sys::JSONBOID),
+    optional("after", pg_sys::JSONBOID),
+    optional("metadata", pg_sys::JSONBOID),
+    optional("remote_addr", pg_sys::INETOID),
+    optional("access_route", INETARRAYOID),
+    optional("user_agent", pg_sys::TEXTOID),
+    optional("request_id", pg_sys::TEXTOID),
+    required("database_user", pg_sys::TEXTOID),
+    optional("application_name", pg_sys::TEXTOID),
+    optional("source", pg_sys::JSONBOID),
+];
+
+/// `audit_log.event_target`, likewise.
+const EVENT_TARGET_COLUMNS: [Column; 5] = [
+    required("occurred_at", pg_sys::TIMESTAMPTZOID),
+    required("event_id", pg_sys::UUIDOID),
+    required("organization_id", pg_sys::TEXTOID),
+    required("target_type", pg_sys::TEXTOID),
+    required("target_id", pg_sys::TEXTOID),
+];
+
+/// One CHECK: of the operation's letter, which is one of the four by its type.
+static EVENT: Shape = Shape { table: c"event", columns: &EVENT_COLUMNS, checks: 1 };
+static EVENT_TARGET: Shape = Shape { table: c"event_target", columns: &EVENT_TARGET_COLUMNS, checks: 0 };
+
+thread_local! {
+    static TABLES: [LogTable; Table::COUNT] = const { [LogTable::new(&EVENT), LogTable::new(&EVENT_TARGET)] };
+}
+
+pub fn of<T>(table: Table, run: impl FnOnce(&LogTable) -> T) -> T {
+    TABLES.with(|tables| run(&tables[table as usize]))
+}
+
+/// Forgets what may have changed of the tables.
+pub fn relation_changed(relation: Option<pg_sys::Oid>) {
+    TABLES.with(|tables| tables.iter().for_each(|table| table.relation_changed(relation)));
+}
+
+/// The columns of a table with values given in their order, as an INSERT takes them.
+pub fn typed(
+    table: Table,
+    values: &[Option<pg_sys::Datum>],
+) -> impl Iterator<Item = (pg_sys::Oid, Option<pg_sys::Datum>)> + '_ {
+    let shape = match table {
+        Table::Event => &EVENT,
+        Table::EventTarget => &EVENT_TARGET,
+    };
+    shape.columns.iter().map(|c| c.type_oid).zip(values.iter().copied())
+}
