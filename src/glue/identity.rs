@@ -55,9 +55,19 @@ pub struct Roles {
     outer: pg_sys::Oid,
 }
 
+/// Calls that cannot raise an error: made past pgrx, which would guard each against one.
+mod plain {
+    use pgrx::pg_sys;
+
+    extern "C-unwind" {
+        pub fn GetSessionUserId() -> pg_sys::Oid;
+        pub fn GetOuterUserId() -> pg_sys::Oid;
+    }
+}
+
 pub fn roles() -> Roles {
     // SAFETY: plain calls.
-    unsafe { Roles { session: pg_sys::GetSessionUserId(), outer: pg_sys::GetOuterUserId() } }
+    unsafe { Roles { session: plain::GetSessionUserId(), outer: plain::GetOuterUserId() } }
 }
 
 /// The login, and `/role` behind it where SET ROLE put another one in force.

@@ -19,6 +19,9 @@ pub struct Column {
     pub not_null: bool,
 }
 
+/// No log table has more columns.
+const MOST_COLUMNS: usize = 32;
+
 /// What a log table is known to look like.
 pub struct Shape {
     pub table: &'static CStr,
@@ -112,11 +115,16 @@ impl LogTable {
     }
 
     /// Forms a row in a memory context; None where only an INSERT will do.
-    pub fn form(&self, values: &mut [Option<pg_sys::Datum>], memory: pg_sys::MemoryContext) -> Option<Row> {
+    pub fn form(&self, values: &[Option<pg_sys::Datum>], memory: pg_sys::MemoryContext) -> Option<Row> {
         self.known()?;
         let at = values.first().copied().flatten()?.value() as i64;
-        let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
-        let mut datums: Vec<_> = values.iter().map(|v| v.unwrap_or(pg_sys::Datum::from(0))).collect();
+        let mut datums = [pg_sys::Datum::from(0); MOST_COLUMNS];
+        let mut nulls = [true; MOST_COLUMNS];
+        for (i, value) in values.iter().enumerate() {
+            if let Some(value) = value {
+                (datums[i], nulls[i]) = (*value, false);
+            }
+        }
         // SAFETY: as many values as columns, of their types; the context lives.
         unsafe {
             let old = pg_sys::MemoryContextSwitchTo(memory);

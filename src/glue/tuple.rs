@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 
 use pgrx::pg_sys;
-use pgrx::varlena::{varatt_is_1b_e, vardata_any, varsize_any_exhdr, varsize_external, vartag_external};
+use pgrx::varlena::{varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u, vardata_any, varsize_any_exhdr, varsize_external, vartag_external};
 
 use super::version;
 
@@ -164,6 +164,10 @@ unsafe fn same_varlena(a: pg_sys::Datum, b: pg_sys::Datum) -> bool {
     // SAFETY: by contract; detoasting returns plain varlenas.
     unsafe {
         let (pa, pb) = (a.cast_mut_ptr::<pg_sys::varlena>(), b.cast_mut_ptr::<pg_sys::varlena>());
+        let in_place = |p| varatt_is_4b_u(p) || (varatt_is_1b(p) && !varatt_is_1b_e(p));
+        if in_place(pa) && in_place(pb) {
+            return varlena_bytes(pa) == varlena_bytes(pb);
+        }
         let on_disk =
             |p| varatt_is_1b_e(p) && u32::from(vartag_external(p)) == pg_sys::vartag_external::VARTAG_ONDISK;
         // An update carries unchanged large values over by their address.

@@ -85,10 +85,32 @@ fn inet(address: &str) -> Result<pg_sys::Datum, AuditError> {
         .ok_or_else(|| AuditError::internal("inet_in returned NULL"))
 }
 
-/// A text in the current memory context.
-pub fn text(text: &str) -> pg_sys::Datum {
-    // SAFETY: the copy's length is the slice's.
-    unsafe { pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(text.as_ptr().cast(), text.len() as i32)) }
+/// Texts of one row, side by side; the datums live as long as this.
+pub struct Texts(Vec<u64>);
+
+impl Texts {
+    /// Room for so many texts of so many bytes together; more than that are not taken.
+    pub fn with_room(count: usize, bytes: usize) -> Self {
+        Texts(Vec::with_capacity(count * 2 + bytes / 8))
+    }
+
+    /// Adds a text; None where there is no room, so that what was given out stays where it is.
+    pub fn add(&mut self, text: &str) -> Option<pg_sys::Datum> {
+        let length = text.len() + pg_sys::VARHDRSZ;
+        let start = self.0.len();
+        let words = length.div_ceil(8);
+        if start + words > self.0.capacity() {
+            return None;
+        }
+        self.0.resize(start + words, 0);
+        // SAFETY: the words from `start` on have at least `length` bytes.
+        unsafe {
+            let place = self.0.as_mut_ptr().add(start).cast::<u8>();
+            std::ptr::copy_nonoverlapping(text.as_ptr(), place.add(pg_sys::VARHDRSZ), text.len());
+            pgrx::set_varsize_4b(place.cast(), length as i32);
+            Some(pg_sys::Datum::from(place))
+        }
+    }
 }
 
 /// A copy of a finished varlena in the current memory context.

@@ -11,7 +11,8 @@ use super::provenance::Provenance;
 use super::stamp::{self, Stamp};
 use super::tables::{Table, EVENT_COLUMNS};
 use super::{feed, pending, session};
-use crate::glue::{backend, jsonb, varlena};
+use crate::glue::varlena::Texts;
+use crate::glue::{backend, jsonb};
 
 /// An entry to be written. Row states and metadata are jsonb datums already.
 pub struct NewEntry<'a> {
@@ -87,6 +88,13 @@ fn check_sizes(entry: &NewEntry) -> Result<(), AuditError> {
     Ok(())
 }
 
+/// Room for all texts of an entry that its provenance does not hold.
+fn texts_for(entry: &NewEntry) -> Texts {
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let of_targets = entry.targets.iter().map(|t| t.kind.len() + length(&t.id) + length(&t.name)).sum::<usize>();
+    Texts::with_room(2 + 3 * entry.targets.len(), entry.organization.len() + entry.category.len() + of_targets)
+}
+
 /// Appends an entry; returns its id and the instant it carries. It is in the table before the
 /// next query starts.
 pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
@@ -98,9 +106,10 @@ pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
         Some(stamp) => stamp,
         None => stamp::at(entry.occurred_at)?,
     };
-    let text = |text: &str| Some(varlena::text(text));
     let json = |value: &Value| jsonb::from_value(value);
-    let id_datum = pgrx::Uuid::from_bytes(*id.as_bytes()).into_datum();
+    let mut texts = texts_for(entry);
+    let mut text = |text: &str| texts.add(text);
+    let id_datum = Some(pg_sys::Datum::from(id.as_bytes().as_ptr()));
     let at = Some(backend::timestamptz(occurred_at));
     let organization = text(entry.organization);
     let mut row = [None; EVENT_COLUMNS.len()];
@@ -114,8 +123,8 @@ pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
         organization,
         text(entry.category),
         text(&primary.kind),
-        primary.id.as_deref().and_then(text),
-        primary.name.as_deref().and_then(text),
+        primary.id.as_deref().and_then(&mut text),
+        primary.name.as_deref().and_then(&mut text),
     ]);
     let mut rest = row[11..].iter_mut();
     let mut put = |value| {
@@ -131,11 +140,10 @@ pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
     entry.provenance.request().for_each(&mut put);
     session::columns(|columns| columns.into_iter().for_each(&mut put));
     put(entry.source.map(json).transpose()?);
-    pending::add(Table::Event, &mut row)?;
+    pending::add(Table::Event, &row)?;
     for target in others.iter().filter(|t| t.id.is_some()) {
-        let id = target.id.as_deref().and_then(text);
-        let mut row = [at, id_datum, organization, text(&target.kind), id];
-        pending::add(Table::EventTarget, &mut row)?;
+        let row = [at, id_datum, organization, text(&target.kind), target.id.as_deref().and_then(&mut text)];
+        pending::add(Table::EventTarget, &row)?;
     }
     Ok((id, occurred_at))
 }

@@ -41,7 +41,7 @@ pub fn is_waiting() -> bool {
 }
 
 /// Adds a row, given as a value a column. It is written at the latest when its statement ends.
-pub fn add(table: Table, values: &mut [Option<pg_sys::Datum>]) -> Result<(), AuditError> {
+pub fn add(table: Table, values: &[Option<pg_sys::Datum>]) -> Result<(), AuditError> {
     backend::refuse_read_only();
     let row = MEMORY.with(|memory| tables::of(table, |t| t.form(values, memory.context())));
     // A table that is not as this library knows it: PostgreSQL says what is wrong with it.
