@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use pgrx::pg_sys;
 
 use super::log_table::{Row, Shape};
-use super::slots::Slots;
+use super::slots::{self, Slots};
 use super::version;
 
 /// The instants of a partition, or of a gap that the default partition serves; PostgreSQL's
@@ -114,42 +114,127 @@ impl Leaf {
         rows: &[Row],
         desc: pg_sys::TupleDesc,
         slots: &mut Slots,
-        is_current: impl FnOnce() -> bool,
+        is_current: impl Fn() -> bool,
     ) -> bool {
-        // SAFETY: by contract; an error on the way leaves closing to PostgreSQL's abort.
+        // SAFETY: by contract.
         unsafe {
-            let relation = pg_sys::try_table_open(self.oid, ROW_EXCLUSIVE);
+            let slots = if rows.len() > 1 { slots.at_least(rows.len(), desc) } else { std::ptr::null_mut() };
+            let mut keys = Keys::new(rows.len(), (*desc).natts as usize);
+            // One guard for all calls. What it skips in an error owns nothing, and closing is then
+            // for PostgreSQL's abort to do.
+            pg_sys::ffi::pg_guard_ffi_boundary(|| self.write(rows, desc, slots, &mut keys, &is_current))
+        }
+    }
+
+    /// # Safety
+    /// As `open_and_write`; under a guard, and with nothing in it that would have to be dropped.
+    unsafe fn write(
+        &self,
+        rows: &[Row],
+        desc: pg_sys::TupleDesc,
+        slots: *mut *mut pg_sys::TupleTableSlot,
+        keys: &mut Keys,
+        is_current: &impl Fn() -> bool,
+    ) -> bool {
+        // SAFETY: by contract.
+        unsafe {
+            let relation = plain::try_table_open(self.oid, ROW_EXCLUSIVE);
             if relation.is_null() {
                 return false;
             }
             if !is_current() {
-                pg_sys::table_close(relation, NO_LOCK);
+                plain::relation_close(relation, NO_LOCK);
                 return false;
             }
-            let command = pg_sys::GetCurrentCommandId(true);
+            let command = plain::GetCurrentCommandId(true);
             match rows {
-                [row] => pg_sys::heap_insert(relation, row.tuple, command, 0, std::ptr::null_mut()),
-                _ => slots.insert_together(relation, rows, desc, command),
+                [row] => plain::heap_insert(relation, row.tuple, command, 0, std::ptr::null_mut()),
+                _ => slots::insert_together(relation, rows, slots, command),
             }
-            let width = (*desc).natts as usize;
-            let mut datums = vec![pg_sys::Datum::from(0); width * rows.len()];
-            let mut nulls = vec![true; width * rows.len()];
             for (i, row) in rows.iter().enumerate() {
-                let at = i * width;
-                pg_sys::heap_deform_tuple(row.tuple, desc, &mut datums[at], &mut nulls[at]);
+                keys.deform(i, row, desc);
             }
             // One index after the other: its upper pages stay at hand for all rows.
             for index in &self.indexes {
-                let opened = pg_sys::index_open(index.oid, ROW_EXCLUSIVE);
-                let values = datums.chunks_exact(width).zip(nulls.chunks_exact(width));
-                for (row, (datums, nulls)) in rows.iter().zip(values) {
+                let opened = plain::index_open(index.oid, ROW_EXCLUSIVE);
+                for (i, row) in rows.iter().enumerate() {
+                    let (datums, nulls) = keys.of(i);
                     index.insert(opened, relation, row, datums, nulls);
                 }
-                pg_sys::relation_close(opened, NO_LOCK);
+                plain::relation_close(opened, NO_LOCK);
             }
-            pg_sys::table_close(relation, NO_LOCK);
+            plain::relation_close(relation, NO_LOCK);
         }
         true
+    }
+}
+
+/// The values of rows that are being written.
+struct Keys {
+    width: usize,
+    datums: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+}
+
+impl Keys {
+    fn new(rows: usize, width: usize) -> Self {
+        Keys { width, datums: vec![pg_sys::Datum::from(0); width * rows], nulls: vec![true; width * rows] }
+    }
+
+    /// # Safety
+    /// The row was formed by `desc`.
+    unsafe fn deform(&mut self, i: usize, row: &Row, desc: pg_sys::TupleDesc) {
+        let at = i * self.width;
+        // SAFETY: by contract; the vectors have room for all columns of all rows.
+        unsafe { plain::heap_deform_tuple(row.tuple, desc, &mut self.datums[at], &mut self.nulls[at]) };
+    }
+
+    fn of(&self, i: usize) -> (&[pg_sys::Datum], &[bool]) {
+        let range = i * self.width..(i + 1) * self.width;
+        (&self.datums[range.clone()], &self.nulls[range])
+    }
+}
+
+/// PostgreSQL's functions past pgrx, which would guard each call by itself.
+pub(super) mod plain {
+    use pgrx::pg_sys::*;
+
+    extern "C-unwind" {
+        pub fn try_table_open(oid: Oid, lock: LOCKMODE) -> Relation;
+        pub fn index_open(oid: Oid, lock: LOCKMODE) -> Relation;
+        pub fn relation_close(relation: Relation, lock: LOCKMODE);
+        pub fn GetCurrentCommandId(used: bool) -> CommandId;
+        pub fn heap_insert(
+            table: Relation,
+            row: HeapTuple,
+            command: CommandId,
+            options: i32,
+            bulk: BulkInsertState,
+        );
+        pub fn heap_multi_insert(
+            table: Relation,
+            slots: *mut *mut TupleTableSlot,
+            count: i32,
+            command: CommandId,
+            options: i32,
+            bulk: BulkInsertState,
+        );
+        pub fn heap_deform_tuple(row: HeapTuple, desc: TupleDesc, values: *mut Datum, nulls: *mut bool);
+        pub fn ExecStoreHeapTuple(
+            row: HeapTuple,
+            slot: *mut TupleTableSlot,
+            free: bool,
+        ) -> *mut TupleTableSlot;
+        pub fn index_insert(
+            index: Relation,
+            values: *mut Datum,
+            nulls: *mut bool,
+            place: ItemPointer,
+            table: Relation,
+            check: IndexUniqueCheck::Type,
+            unchanged: bool,
+            info: *mut IndexInfo,
+        ) -> bool;
     }
 }
 
@@ -219,7 +304,7 @@ impl Index {
         // SAFETY: by contract; the keys are of the index's columns.
         unsafe {
             let place = &raw mut (*row.tuple).t_self;
-            pg_sys::index_insert(
+            plain::index_insert(
                 index,
                 keys.as_mut_ptr(),
                 key_nulls.as_mut_ptr(),

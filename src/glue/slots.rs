@@ -2,6 +2,7 @@
 
 use pgrx::pg_sys;
 
+use super::leaf::plain;
 use super::log_table::Row;
 
 /// Slots of one descriptor; made once, they live as long as the session.
@@ -22,7 +23,11 @@ impl Slots {
 
     /// # Safety
     /// `desc` outlives the slots.
-    unsafe fn at_least(&mut self, count: usize, desc: pg_sys::TupleDesc) -> *mut *mut pg_sys::TupleTableSlot {
+    pub unsafe fn at_least(
+        &mut self,
+        count: usize,
+        desc: pg_sys::TupleDesc,
+    ) -> *mut *mut pg_sys::TupleTableSlot {
         while self.0.len() < count {
             // SAFETY: by contract.
             unsafe {
@@ -33,30 +38,28 @@ impl Slots {
         }
         self.0.as_mut_ptr()
     }
+}
 
-    /// Writes several rows to the heap, a page at a time; their places are then in their tuples.
-    ///
-    /// # Safety
-    /// The relation is open for writing, the rows were formed by `desc`, which outlives the slots.
-    pub unsafe fn insert_together(
-        &mut self,
-        relation: pg_sys::Relation,
-        rows: &[Row],
-        desc: pg_sys::TupleDesc,
-        command: pg_sys::CommandId,
-    ) {
-        // SAFETY: by contract; heap_multi_insert takes the tuples out of the slots as they are, and
-        // notes in the slots where each was put, also where it wrote a toasted copy.
-        unsafe {
-            let slots = self.at_least(rows.len(), desc);
-            for (i, row) in rows.iter().enumerate() {
-                pg_sys::ExecStoreHeapTuple(row.tuple, *slots.add(i), false);
-            }
-            pg_sys::heap_multi_insert(relation, slots, rows.len() as i32, command, 0, std::ptr::null_mut());
-            for (i, row) in rows.iter().enumerate() {
-                (*row.tuple).t_self = (**slots.add(i)).tts_tid;
-                pg_sys::ExecClearTuple(*slots.add(i));
-            }
+/// Writes several rows to the heap, a page at a time; their places are then in their tuples.
+///
+/// # Safety
+/// Under a guard; the relation is open for writing, there is a slot a row, of the rows' descriptor.
+pub unsafe fn insert_together(
+    relation: pg_sys::Relation,
+    rows: &[Row],
+    slots: *mut *mut pg_sys::TupleTableSlot,
+    command: pg_sys::CommandId,
+) {
+    // SAFETY: by contract; heap_multi_insert takes the tuples out of the slots as they are, and
+    // notes in the slots where each was put, also where it wrote a toasted copy. A slot lets go of
+    // its tuple when it gets the next, without looking at it.
+    unsafe {
+        for (i, row) in rows.iter().enumerate() {
+            plain::ExecStoreHeapTuple(row.tuple, *slots.add(i), false);
+        }
+        plain::heap_multi_insert(relation, slots, rows.len() as i32, command, 0, std::ptr::null_mut());
+        for (i, row) in rows.iter().enumerate() {
+            (*row.tuple).t_self = (**slots.add(i)).tts_tid;
         }
     }
 }

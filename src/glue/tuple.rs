@@ -3,7 +3,10 @@
 use std::ffi::CStr;
 
 use pgrx::pg_sys;
-use pgrx::varlena::{varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u, vardata_any, varsize_any_exhdr, varsize_external, vartag_external};
+use pgrx::varlena::{
+    varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u, vardata_any, varsize_any_exhdr, varsize_external,
+    vartag_external,
+};
 
 use super::version;
 

@@ -91,8 +91,12 @@ fn check_sizes(entry: &NewEntry) -> Result<(), AuditError> {
 /// Room for all texts of an entry that its provenance does not hold.
 fn texts_for(entry: &NewEntry) -> Texts {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let of_targets = entry.targets.iter().map(|t| t.kind.len() + length(&t.id) + length(&t.name)).sum::<usize>();
-    Texts::with_room(2 + 3 * entry.targets.len(), entry.organization.len() + entry.category.len() + of_targets)
+    let of_targets =
+        entry.targets.iter().map(|t| t.kind.len() + length(&t.id) + length(&t.name)).sum::<usize>();
+    Texts::with_room(
+        2 + 3 * entry.targets.len(),
+        entry.organization.len() + entry.category.len() + of_targets,
+    )
 }
 
 /// Appends an entry; returns its id and the instant it carries. It is in the table before the
