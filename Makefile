@@ -6,7 +6,7 @@ MAJOR ?= 15
 embedded = target/postgres/$(1)/bin/pg_config
 
 .NOTPARALLEL:
-.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 fuzz prerequisites clean
+.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 test-asserts fuzz prerequisites clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -33,6 +33,12 @@ test-pg15 test-pg16 test-pg17 test-pg18: test-pg%: prerequisites
 	@scripts/postgres.sh $*
 	@scripts/install.sh $(call embedded,$*) dev
 	@scripts/test.sh $*
+
+# Against a server whose own assertions are on, built from source.
+test-asserts: prerequisites
+	@scripts/postgres-asserts.sh $(MAJOR)
+	@scripts/install.sh $(call embedded,$(MAJOR)-asserts) dev
+	@scripts/test.sh $(MAJOR)-asserts
 
 # Coverage-guided, each target for SECONDS; needs cargo-fuzz.
 SECONDS ?= 60

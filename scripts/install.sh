@@ -22,13 +22,15 @@ if [ -e "$tools/ready" ]; then
     BINDGEN_EXTRA_CLANG_ARGS="-I$(gcc -print-file-name=include)"
     export BINDGEN_EXTRA_CLANG_ARGS
 fi
-# A directory of its own: building for one version does not undo what was built for another.
+# A directory of its own: building for one server does not undo what was built for another.
+build="$project/target/build/pg$major"
+case $("$pg_config" --configure) in *enable-cassert*) build="$build-asserts" ;; esac
 cargo build --quiet --manifest-path "$project/Cargo.toml" --package audit_log --lib --profile "$profile" \
-    --no-default-features --features "pg$major" --target-dir "$project/target/build/pg$major" --locked
+    --no-default-features --features "pg$major" --target-dir "$build" --locked
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' "$project/Cargo.toml")
 
 say "Installing audit_log $version into PostgreSQL $major"
-library="$project/target/build/pg$major/$([ "$profile" = dev ] && echo debug || echo "$profile")/libaudit_log.so"
+library="$build/$([ "$profile" = dev ] && echo debug || echo "$profile")/libaudit_log.so"
 libdir=$("$pg_config" --pkglibdir)
 extdir="$("$pg_config" --sharedir)/extension"
 run() { if [ -w "$libdir" ] && [ -w "$extdir" ]; then "$@"; else as_root "$@"; fi; }

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# test.sh MAJOR: the integration tests against a throwaway cluster of that version.
+# test.sh NAME: the integration tests against a throwaway cluster of the server target/postgres/NAME.
 source "$(dirname "$0")/lib.sh"
 
-major=$1
-bindir=${2:-$project/target/postgres/$major/bin}
+name=$1
+bindir=$project/target/postgres/$name/bin
 say "Integration tests on $("$bindir/postgres" --version)"
 export AUDIT_LOG_BINDIR=$bindir
-export AUDIT_LOG_SERVER_LOG="$project/target/server-pg$major.log"
+export AUDIT_LOG_SERVER_LOG="$project/target/server-pg$name.log"
 rm -f "$AUDIT_LOG_SERVER_LOG"
 cargo test --quiet --locked --manifest-path "$project/Cargo.toml" --package audit_log_tests
 # What a test cannot see: leaks, failed assertions and crashes only show in the server's log.
 for _ in $(seq 50); do if [ -e "$AUDIT_LOG_SERVER_LOG" ]; then break; fi; sleep 0.2; done
 [ -s "$AUDIT_LOG_SERVER_LOG" ] || die "the server's log was not kept"
 if grep -nE 'leak|TRAP:|PANIC:|was terminated by signal|panicked at' "$AUDIT_LOG_SERVER_LOG" | head -20 | grep .; then
-    die "the server's log shows a fault (target/server-pg$major.log)"
+    die "the server's log shows a fault (target/server-pg$name.log)"
 fi
 note "the server's log is clean"

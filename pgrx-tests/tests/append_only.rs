@@ -64,6 +64,7 @@ fn by_no_statement_on_the_tables_and_their_partitions() {
 #[test]
 fn on_conflict_does_not_update() {
     let mut db = recorded();
+    db.run("CREATE UNIQUE INDEX ON audit_log.event_default (occurred_at, id)");
     let upsert = "INSERT INTO audit_log.event_default SELECT * FROM audit_log.event_default
         ON CONFLICT (occurred_at, id) DO UPDATE SET organization_id = 'x'";
     refused(&mut db, &[upsert.into()]);

@@ -4,17 +4,7 @@ use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
-/// Calls that cannot raise an error: made past pgrx, which would guard each against one.
-mod plain {
-    use pgrx::pg_sys;
-
-    extern "C-unwind" {
-        pub fn GetCurrentTimestamp() -> pg_sys::TimestampTz;
-        pub fn GetCurrentSubTransactionId() -> pg_sys::SubTransactionId;
-        pub fn pg_prng_uint64(state: *mut pg_sys::pg_prng_state) -> u64;
-        pub fn IsInParallelMode() -> bool;
-    }
-}
+use super::past_pgrx;
 
 /// PostgreSQL counts microseconds from 2000-01-01, Unix from 1970.
 const EPOCH_DIFFERENCE_MICROS: i64 = 946_684_800_000_000;
@@ -22,7 +12,7 @@ const EPOCH_DIFFERENCE_MICROS: i64 = 946_684_800_000_000;
 /// The clock, in Unix microseconds.
 pub fn now_unix_micros() -> i64 {
     // SAFETY: plain call.
-    unsafe { plain::GetCurrentTimestamp() + EPOCH_DIFFERENCE_MICROS }
+    unsafe { past_pgrx::GetCurrentTimestamp() + EPOCH_DIFFERENCE_MICROS }
 }
 
 /// Unix microseconds as a timestamptz datum.
@@ -38,7 +28,7 @@ pub fn unix_micros(pg_micros: i64) -> i64 {
 /// Random bits for ids; not for secrets.
 pub fn random() -> u64 {
     // SAFETY: the state is this process's own.
-    unsafe { plain::pg_prng_uint64(&raw mut pg_sys::pg_global_prng_state) }
+    unsafe { past_pgrx::pg_prng_uint64(&raw mut pg_sys::pg_global_prng_state) }
 }
 
 /// The top-level transaction's number; assigns one.
@@ -54,7 +44,7 @@ pub fn in_transaction() -> bool {
 
 pub fn subtransaction() -> u32 {
     // SAFETY: plain call.
-    unsafe { plain::GetCurrentSubTransactionId() }
+    unsafe { past_pgrx::GetCurrentSubTransactionId() }
 }
 
 pub fn system_identifier() -> i64 {
@@ -93,7 +83,7 @@ pub fn application_name_is(name: Option<&str>) -> bool {
 pub fn refuse_read_only() {
     // SAFETY: a plain variable, and plain calls with a terminated string that raise.
     unsafe {
-        if pg_sys::XactReadOnly || plain::IsInParallelMode() {
+        if pg_sys::XactReadOnly || past_pgrx::IsInParallelMode() {
             pg_sys::PreventCommandIfReadOnly(c"INSERT".as_ptr());
             pg_sys::PreventCommandIfParallelMode(c"INSERT".as_ptr());
         }

@@ -13,6 +13,8 @@ use pg_sys::{
 };
 use pgrx::pg_sys;
 
+use super::past_pgrx;
+
 /// What the rooms want to be told.
 #[derive(Clone, Copy)]
 pub struct Watchers {
@@ -22,21 +24,6 @@ pub struct Watchers {
     pub statement_ended: fn(),
     /// Whether there is anything to tell; asked at every query.
     pub is_waiting: fn() -> bool,
-}
-
-extern "C-unwind" {
-    fn standard_ExecutorStart(query: *mut QueryDesc, flags: i32);
-    fn standard_ExecutorFinish(query: *mut QueryDesc);
-    fn standard_ProcessUtility(
-        statement: *mut PlannedStmt,
-        text: *const c_char,
-        read_only: bool,
-        context: ProcessUtilityContext::Type,
-        params: ParamListInfo,
-        environment: *mut QueryEnvironment,
-        receiver: *mut DestReceiver,
-        completion: *mut QueryCompletion,
-    );
 }
 
 thread_local! {
@@ -114,7 +101,7 @@ unsafe extern "C-unwind" fn executor_start(query: *mut QueryDesc, flags: i32) {
         }
         match PREVIOUS_START.get() {
             Some(hook) => hook(query, flags),
-            None => standard_ExecutorStart(query, flags),
+            None => past_pgrx::standard_ExecutorStart(query, flags),
         }
     }
 }
@@ -125,7 +112,7 @@ unsafe extern "C-unwind" fn executor_finish(query: *mut QueryDesc) {
     unsafe {
         match PREVIOUS_FINISH.get() {
             Some(hook) => hook(query),
-            None => standard_ExecutorFinish(query),
+            None => past_pgrx::standard_ExecutorFinish(query),
         }
     }
     end(outer);
@@ -149,7 +136,7 @@ unsafe extern "C-unwind" fn process_utility(
             Some(hook) => {
                 hook(statement, text, read_only, context, params, environment, receiver, completion)
             }
-            None => standard_ProcessUtility(
+            None => past_pgrx::standard_ProcessUtility(
                 statement,
                 text,
                 read_only,

@@ -4,6 +4,8 @@ use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
+use super::past_pgrx;
+
 /// Runs what follows as the bootstrap superuser, as foreign-key triggers run as the table's owner;
 /// the caller's identity comes back when this is dropped, or with the (sub)transaction's abort.
 pub struct AsExtension {
@@ -55,19 +57,9 @@ pub struct Roles {
     outer: pg_sys::Oid,
 }
 
-/// Calls that cannot raise an error: made past pgrx, which would guard each against one.
-mod plain {
-    use pgrx::pg_sys;
-
-    extern "C-unwind" {
-        pub fn GetSessionUserId() -> pg_sys::Oid;
-        pub fn GetOuterUserId() -> pg_sys::Oid;
-    }
-}
-
 pub fn roles() -> Roles {
     // SAFETY: plain calls.
-    unsafe { Roles { session: plain::GetSessionUserId(), outer: plain::GetOuterUserId() } }
+    unsafe { Roles { session: past_pgrx::GetSessionUserId(), outer: past_pgrx::GetOuterUserId() } }
 }
 
 /// The login, and `/role` behind it where SET ROLE put another one in force.

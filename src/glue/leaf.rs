@@ -1,37 +1,13 @@
 //! One partition of a log table: which it is, what indexes it has, and how rows get into it.
 
-use std::ffi::CStr;
-
 use pgrx::pg_sys;
 
+use super::bounds::{partition_for, Range};
+use super::leaf_index::Index;
+use super::leaf_shape::{is_plain, no_triggers_on_insert};
 use super::log_table::{Row, Shape};
+use super::past_pgrx;
 use super::slots::{self, Slots};
-use super::version;
-
-/// The instants of a partition, or of a gap that the default partition serves; PostgreSQL's
-/// microseconds, `upper` excluded.
-#[derive(Clone, Copy)]
-pub struct Range {
-    lower: i64,
-    upper: i64,
-}
-
-impl Range {
-    pub fn contains(&self, at: i64) -> bool {
-        self.lower <= at && at < self.upper
-    }
-}
-
-/// A B-tree index over columns.
-struct Index {
-    oid: pg_sys::Oid,
-    /// Places in the row, from 0.
-    columns: Vec<usize>,
-    /// The index leaves out rows where this one is NULL.
-    only_where: Option<usize>,
-    unique: bool,
-    info: *mut pg_sys::IndexInfo,
-}
 
 /// A partition that is as the install script makes it.
 pub struct Leaf {
@@ -138,17 +114,17 @@ impl Leaf {
     ) -> bool {
         // SAFETY: by contract.
         unsafe {
-            let relation = plain::try_table_open(self.oid, ROW_EXCLUSIVE);
+            let relation = past_pgrx::try_table_open(self.oid, ROW_EXCLUSIVE);
             if relation.is_null() {
                 return false;
             }
             if !is_current() {
-                plain::relation_close(relation, NO_LOCK);
+                past_pgrx::relation_close(relation, NO_LOCK);
                 return false;
             }
-            let command = plain::GetCurrentCommandId(true);
+            let command = past_pgrx::GetCurrentCommandId(true);
             match rows {
-                [row] => plain::heap_insert(relation, row.tuple, command, 0, std::ptr::null_mut()),
+                [row] => past_pgrx::heap_insert(relation, row.tuple, command, 0, std::ptr::null_mut()),
                 _ => slots::insert_together(relation, rows, slots, command),
             }
             for (i, row) in rows.iter().enumerate() {
@@ -156,14 +132,14 @@ impl Leaf {
             }
             // One index after the other: its upper pages stay at hand for all rows.
             for index in &self.indexes {
-                let opened = plain::index_open(index.oid, ROW_EXCLUSIVE);
+                let opened = past_pgrx::index_open(index.oid, ROW_EXCLUSIVE);
                 for (i, row) in rows.iter().enumerate() {
                     let (datums, nulls) = keys.of(i);
                     index.insert(opened, relation, row, datums, nulls);
                 }
-                plain::relation_close(opened, NO_LOCK);
+                past_pgrx::relation_close(opened, NO_LOCK);
             }
-            plain::relation_close(relation, NO_LOCK);
+            past_pgrx::relation_close(relation, NO_LOCK);
         }
         true
     }
@@ -186,7 +162,7 @@ impl Keys {
     unsafe fn deform(&mut self, i: usize, row: &Row, desc: pg_sys::TupleDesc) {
         let at = i * self.width;
         // SAFETY: by contract; the vectors have room for all columns of all rows.
-        unsafe { plain::heap_deform_tuple(row.tuple, desc, &mut self.datums[at], &mut self.nulls[at]) };
+        unsafe { past_pgrx::heap_deform_tuple(row.tuple, desc, &mut self.datums[at], &mut self.nulls[at]) };
     }
 
     fn of(&self, i: usize) -> (&[pg_sys::Datum], &[bool]) {
@@ -195,231 +171,9 @@ impl Keys {
     }
 }
 
-/// PostgreSQL's functions past pgrx, which would guard each call by itself.
-pub(super) mod plain {
-    use pgrx::pg_sys::*;
-
-    extern "C-unwind" {
-        pub fn try_table_open(oid: Oid, lock: LOCKMODE) -> Relation;
-        pub fn index_open(oid: Oid, lock: LOCKMODE) -> Relation;
-        pub fn relation_close(relation: Relation, lock: LOCKMODE);
-        pub fn GetCurrentCommandId(used: bool) -> CommandId;
-        pub fn heap_insert(
-            table: Relation,
-            row: HeapTuple,
-            command: CommandId,
-            options: i32,
-            bulk: BulkInsertState,
-        );
-        pub fn heap_multi_insert(
-            table: Relation,
-            slots: *mut *mut TupleTableSlot,
-            count: i32,
-            command: CommandId,
-            options: i32,
-            bulk: BulkInsertState,
-        );
-        pub fn heap_deform_tuple(row: HeapTuple, desc: TupleDesc, values: *mut Datum, nulls: *mut bool);
-        pub fn ExecStoreHeapTuple(
-            row: HeapTuple,
-            slot: *mut TupleTableSlot,
-            free: bool,
-        ) -> *mut TupleTableSlot;
-        pub fn index_insert(
-            index: Relation,
-            values: *mut Datum,
-            nulls: *mut bool,
-            place: ItemPointer,
-            table: Relation,
-            check: IndexUniqueCheck::Type,
-            unchanged: bool,
-            info: *mut IndexInfo,
-        ) -> bool;
-    }
-}
-
 impl Drop for Leaf {
     fn drop(&mut self) {
         // SAFETY: the context is this leaf's own.
         unsafe { pg_sys::MemoryContextDelete(self.memory) };
-    }
-}
-
-impl Index {
-    /// None for what takes more than columns of the row: expressions, other access methods, a
-    /// predicate other than `column IS NOT NULL`, exclusion or deferred uniqueness.
-    ///
-    /// # Safety
-    /// `index` is open.
-    unsafe fn of(index: pg_sys::Relation) -> Option<Index> {
-        // SAFETY: by contract; lists and nodes are PostgreSQL's own.
-        unsafe {
-            let form = &*(*index).rd_index;
-            let info = pg_sys::BuildIndexInfo(index);
-            let plain = (*(*index).rd_rel).relam == pg_sys::Oid::from(pg_sys::BTREE_AM_OID)
-                && (*info).ii_Expressions.is_null()
-                && !form.indisexclusion
-                && (form.indimmediate || !form.indisunique);
-            let only_where = match plain && !(*info).ii_Predicate.is_null() {
-                true => Some(not_null_column((*info).ii_Predicate)?),
-                false => None,
-            };
-            let numbers = &(&(*info).ii_IndexAttrNumbers)[..(*info).ii_NumIndexAttrs as usize];
-            let columns =
-                numbers.iter().map(|n| usize::try_from(*n).ok()?.checked_sub(1)).collect::<Option<_>>()?;
-            plain.then_some(Index {
-                oid: (*index).rd_id,
-                columns,
-                only_where,
-                unique: form.indisunique,
-                info,
-            })
-        }
-    }
-
-    /// # Safety
-    /// The index and its table are open, and the row is in the table.
-    unsafe fn insert(
-        &self,
-        index: pg_sys::Relation,
-        table: pg_sys::Relation,
-        row: &Row,
-        datums: &[pg_sys::Datum],
-        nulls: &[bool],
-    ) {
-        if self.only_where.is_some_and(|at| nulls[at]) {
-            return;
-        }
-        const MOST: usize = pg_sys::INDEX_MAX_KEYS as usize;
-        let mut keys = [pg_sys::Datum::from(0); MOST];
-        let mut key_nulls = [true; MOST];
-        for (i, at) in self.columns.iter().enumerate() {
-            keys[i] = datums[*at];
-            key_nulls[i] = nulls[*at];
-        }
-        let check = match self.unique {
-            true => pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES,
-            false => pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO,
-        };
-        // SAFETY: by contract; the keys are of the index's columns.
-        unsafe {
-            let place = &raw mut (*row.tuple).t_self;
-            plain::index_insert(
-                index,
-                keys.as_mut_ptr(),
-                key_nulls.as_mut_ptr(),
-                place,
-                table,
-                check,
-                false,
-                self.info,
-            );
-        }
-    }
-}
-
-/// The place of the column where a predicate is just `column IS NOT NULL`.
-///
-/// # Safety
-/// `predicate` is a list of expression nodes.
-unsafe fn not_null_column(predicate: *mut pg_sys::List) -> Option<usize> {
-    // SAFETY: by contract; a node's tag says what it is.
-    unsafe {
-        let nodes = pgrx::PgList::<pg_sys::Node>::from_pg(predicate);
-        let node =
-            nodes.get_ptr(0).filter(|n| nodes.len() == 1 && (**n).type_ == pg_sys::NodeTag::T_NullTest)?;
-        let test = node.cast::<pg_sys::NullTest>();
-        let argument = (*test).arg.cast::<pg_sys::Var>();
-        let plain = (*test).nulltesttype == pg_sys::NullTestType::IS_NOT_NULL
-            && (*argument).xpr.type_ == pg_sys::NodeTag::T_Var
-            && (*argument).varattno > 0;
-        plain.then(|| (*argument).varattno as usize - 1)
-    }
-}
-
-/// # Safety
-/// `relation` is open.
-unsafe fn no_triggers_on_insert(relation: pg_sys::Relation) -> bool {
-    // SAFETY: by contract; the description is NULL where there are no triggers.
-    unsafe {
-        let triggers = (*relation).trigdesc;
-        triggers.is_null()
-            || !((*triggers).trig_insert_before_row
-                || (*triggers).trig_insert_after_row
-                || (*triggers).trig_insert_instead_row
-                || (*triggers).trig_insert_before_statement
-                || (*triggers).trig_insert_after_statement)
-    }
-}
-
-/// # Safety
-/// `relation` is open.
-unsafe fn is_plain(relation: pg_sys::Relation, shape: &Shape) -> bool {
-    // SAFETY: by contract.
-    unsafe {
-        (*(*relation).rd_rel).relkind as u8 == pg_sys::RELKIND_RELATION
-            && (*relation).rd_tableam == pg_sys::GetHeapamTableAmRoutine()
-            && no_triggers_on_insert(relation)
-            && has_shape((*relation).rd_att, shape)
-    }
-}
-
-/// Whether columns and constraints are those that what is written is made for.
-///
-/// # Safety
-/// `desc` is a valid descriptor.
-pub unsafe fn has_shape(desc: pg_sys::TupleDesc, shape: &Shape) -> bool {
-    // SAFETY: by contract; names are terminated.
-    unsafe {
-        let constraints = (*desc).constr;
-        let no_others = constraints.is_null()
-            || ((*constraints).num_check <= shape.checks && !(*constraints).has_generated_stored);
-        no_others
-            && (*desc).natts as usize == shape.columns.len()
-            && shape.columns.iter().enumerate().all(|(i, column)| {
-                let attribute = version::attribute(desc, i);
-                !attribute.attisdropped
-                    && attribute.atttypid == column.type_oid
-                    && attribute.attnotnull == column.not_null
-                    && CStr::from_ptr(attribute.attname.data.as_ptr()).to_bytes() == column.name.as_bytes()
-            })
-    }
-}
-
-/// The partition for an instant and the range it serves.
-///
-/// # Safety
-/// The description is of a table partitioned by ranges of one timestamptz.
-unsafe fn partition_for(desc: pg_sys::PartitionDesc, at: i64) -> Option<(Range, pg_sys::Oid)> {
-    // SAFETY: by contract; bounds are in ascending order, `indexes` has one more than there are.
-    unsafe {
-        let bounds = (*desc).boundinfo;
-        if bounds.is_null() || (*bounds).strategy as u8 != b'r' {
-            return None;
-        }
-        let count = (*bounds).ndatums as usize;
-        let bound = |i: usize| match **(*bounds).kind.add(i) {
-            pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE => {
-                (**(*bounds).datums.add(i)).value() as i64
-            }
-            pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_MINVALUE => i64::MIN,
-            _ => i64::MAX,
-        };
-        let (mut low, mut high) = (0, count);
-        while low < high {
-            let middle = (low + high) / 2;
-            match bound(middle) <= at {
-                true => low = middle + 1,
-                false => high = middle,
-            }
-        }
-        let range = Range {
-            lower: if low == 0 { i64::MIN } else { bound(low - 1) },
-            upper: if low == count { i64::MAX } else { bound(low) },
-        };
-        let own = if (*bounds).nindexes as usize > low { *(*bounds).indexes.add(low) } else { -1 };
-        let place = if own >= 0 { own } else { (*bounds).default_index };
-        let place = usize::try_from(place).ok()?;
-        (*(*desc).is_leaf.add(place)).then(|| (range, *(*desc).oids.add(place)))
     }
 }

@@ -9,7 +9,8 @@ use std::rc::Rc;
 
 use pgrx::pg_sys;
 
-use super::leaf::{Leaf, Range};
+use super::bounds::Range;
+use super::leaf::Leaf;
 use super::slots::Slots;
 
 /// A column of a log table.
@@ -98,7 +99,7 @@ impl LogTable {
         // SAFETY: the relation exists; its descriptor is copied while it is open.
         unsafe {
             let relation = pg_sys::table_open(oid, pg_sys::AccessShareLock as i32);
-            let fits = super::leaf::has_shape((*relation).rd_att, self.shape);
+            let fits = super::leaf_shape::has_shape((*relation).rd_att, self.shape);
             if fits {
                 self.slots.borrow_mut().drop_all();
                 if !self.desc.get().is_null() {

@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod backend;
+pub mod bounds;
 pub mod callbacks;
 pub mod error;
 pub mod event_trigger;
@@ -14,8 +15,11 @@ pub mod hooks;
 pub mod identity;
 pub mod jsonb;
 pub mod leaf;
+pub mod leaf_index;
+pub mod leaf_shape;
 pub mod log_table;
 pub mod memory;
+pub mod past_pgrx;
 pub mod render;
 pub mod setting;
 pub mod slots;

@@ -2,8 +2,8 @@
 
 use pgrx::pg_sys;
 
-use super::leaf::plain;
 use super::log_table::Row;
+use super::past_pgrx;
 
 /// Slots of one descriptor; made once, they live as long as the session.
 pub struct Slots(Vec<*mut pg_sys::TupleTableSlot>);
@@ -55,9 +55,9 @@ pub unsafe fn insert_together(
     // its tuple when it gets the next, without looking at it.
     unsafe {
         for (i, row) in rows.iter().enumerate() {
-            plain::ExecStoreHeapTuple(row.tuple, *slots.add(i), false);
+            past_pgrx::ExecStoreHeapTuple(row.tuple, *slots.add(i), false);
         }
-        plain::heap_multi_insert(relation, slots, rows.len() as i32, command, 0, std::ptr::null_mut());
+        past_pgrx::heap_multi_insert(relation, slots, rows.len() as i32, command, 0, std::ptr::null_mut());
         for (i, row) in rows.iter().enumerate() {
             (*row.tuple).t_self = (**slots.add(i)).tts_tid;
         }

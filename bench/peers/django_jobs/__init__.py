@@ -1,0 +1,1 @@
+"""The Django application that tracks the table jobs."""

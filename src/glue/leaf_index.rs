@@ -1,0 +1,109 @@
+//! An index of a partition that rows are written to directly.
+
+use pgrx::pg_sys;
+
+use super::log_table::Row;
+use super::past_pgrx;
+
+/// A B-tree index over columns.
+pub struct Index {
+    pub oid: pg_sys::Oid,
+    /// Places in the row, from 0.
+    columns: Vec<usize>,
+    /// The index leaves out rows where this one is NULL.
+    only_where: Option<usize>,
+    unique: bool,
+    info: *mut pg_sys::IndexInfo,
+}
+
+impl Index {
+    /// None for what takes more than columns of the row: expressions, other access methods, a
+    /// predicate other than `column IS NOT NULL`, exclusion or deferred uniqueness.
+    ///
+    /// # Safety
+    /// `index` is open.
+    pub unsafe fn of(index: pg_sys::Relation) -> Option<Index> {
+        // SAFETY: by contract; lists and nodes are PostgreSQL's own.
+        unsafe {
+            let form = &*(*index).rd_index;
+            let info = pg_sys::BuildIndexInfo(index);
+            let plain = (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID
+                && (*info).ii_Expressions.is_null()
+                && !form.indisexclusion
+                && (form.indimmediate || !form.indisunique);
+            let only_where = match plain && !(*info).ii_Predicate.is_null() {
+                true => Some(not_null_column((*info).ii_Predicate)?),
+                false => None,
+            };
+            let numbers = &(&(*info).ii_IndexAttrNumbers)[..(*info).ii_NumIndexAttrs as usize];
+            let columns =
+                numbers.iter().map(|n| usize::try_from(*n).ok()?.checked_sub(1)).collect::<Option<_>>()?;
+            plain.then_some(Index {
+                oid: (*index).rd_id,
+                columns,
+                only_where,
+                unique: form.indisunique,
+                info,
+            })
+        }
+    }
+
+    /// # Safety
+    /// The index and its table are open, and the row is in the table.
+    pub unsafe fn insert(
+        &self,
+        index: pg_sys::Relation,
+        table: pg_sys::Relation,
+        row: &Row,
+        datums: &[pg_sys::Datum],
+        nulls: &[bool],
+    ) {
+        if self.only_where.is_some_and(|at| nulls[at]) {
+            return;
+        }
+        const MOST: usize = pg_sys::INDEX_MAX_KEYS as usize;
+        let mut keys = [pg_sys::Datum::from(0); MOST];
+        let mut key_nulls = [true; MOST];
+        for (i, at) in self.columns.iter().enumerate() {
+            keys[i] = datums[*at];
+            key_nulls[i] = nulls[*at];
+        }
+        let check = match self.unique {
+            true => pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES,
+            false => pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO,
+        };
+        // SAFETY: by contract; the keys are of the index's columns.
+        unsafe {
+            let place = &raw mut (*row.tuple).t_self;
+            past_pgrx::index_insert(
+                index,
+                keys.as_mut_ptr(),
+                key_nulls.as_mut_ptr(),
+                place,
+                table,
+                check,
+                false,
+                self.info,
+            );
+        }
+    }
+}
+
+/// The place of the column where a predicate is just `column IS NOT NULL`.
+///
+/// # Safety
+/// `predicate` is a list of expression nodes.
+unsafe fn not_null_column(predicate: *mut pg_sys::List) -> Option<usize> {
+    // SAFETY: by contract; a node's tag says what it is.
+    unsafe {
+        let nodes = pgrx::PgList::<pg_sys::Node>::from_pg(predicate);
+        let node =
+            nodes.get_ptr(0).filter(|n| nodes.len() == 1 && (**n).type_ == pg_sys::NodeTag::T_NullTest)?;
+        let test = node.cast::<pg_sys::NullTest>();
+        let argument = (*test).arg.cast::<pg_sys::Var>();
+        let plain = (*test).nulltesttype == pg_sys::NullTestType::IS_NOT_NULL
+            && (*argument).xpr.type_ == pg_sys::NodeTag::T_Var
+            && (*argument).varattno > 0;
+        plain.then(|| (*argument).varattno as usize - 1)
+    }
+}

@@ -1,0 +1,61 @@
+//! PostgreSQL's functions past pgrx, which guards each call against an error.
+//!
+//! Either they raise none, or they are called under a guard that is there already.
+
+use std::ffi::c_char;
+
+use pgrx::pg_sys::*;
+
+extern "C-unwind" {
+    pub fn GetCurrentTimestamp() -> TimestampTz;
+    pub fn GetCurrentSubTransactionId() -> SubTransactionId;
+    pub fn GetSessionUserId() -> Oid;
+    pub fn GetOuterUserId() -> Oid;
+    pub fn IsInParallelMode() -> bool;
+    pub fn pg_prng_uint64(state: *mut pg_prng_state) -> u64;
+
+    pub fn try_table_open(oid: Oid, lock: LOCKMODE) -> Relation;
+    pub fn index_open(oid: Oid, lock: LOCKMODE) -> Relation;
+    pub fn relation_close(relation: Relation, lock: LOCKMODE);
+    pub fn GetCurrentCommandId(used: bool) -> CommandId;
+    pub fn heap_insert(
+        table: Relation,
+        row: HeapTuple,
+        command: CommandId,
+        options: i32,
+        bulk: BulkInsertState,
+    );
+    pub fn heap_multi_insert(
+        table: Relation,
+        slots: *mut *mut TupleTableSlot,
+        count: i32,
+        command: CommandId,
+        options: i32,
+        bulk: BulkInsertState,
+    );
+    pub fn heap_deform_tuple(row: HeapTuple, desc: TupleDesc, values: *mut Datum, nulls: *mut bool);
+    pub fn ExecStoreHeapTuple(row: HeapTuple, slot: *mut TupleTableSlot, free: bool) -> *mut TupleTableSlot;
+    pub fn index_insert(
+        index: Relation,
+        values: *mut Datum,
+        nulls: *mut bool,
+        place: ItemPointer,
+        table: Relation,
+        check: IndexUniqueCheck::Type,
+        unchanged: bool,
+        info: *mut IndexInfo,
+    ) -> bool;
+
+    pub fn standard_ExecutorStart(query: *mut QueryDesc, flags: i32);
+    pub fn standard_ExecutorFinish(query: *mut QueryDesc);
+    pub fn standard_ProcessUtility(
+        statement: *mut PlannedStmt,
+        text: *const c_char,
+        read_only: bool,
+        context: ProcessUtilityContext::Type,
+        params: ParamListInfo,
+        environment: *mut QueryEnvironment,
+        receiver: *mut DestReceiver,
+        completion: *mut QueryCompletion,
+    );
+}
