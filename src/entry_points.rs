@@ -110,12 +110,10 @@ pg_function!(audit_log_row_json, pg_finfo_audit_log_row_json, |call| {
 
 #[pgrx::pg_guard]
 pub extern "C-unwind" fn _PG_init() {
-    let flush = || glue::error::unwrap_or_raise(store::pending::flush());
     setting::define(store::context::check);
     hooks::install(hooks::Watchers {
-        query_starts: flush,
-        statement_ended: flush,
         is_waiting: store::pending::is_waiting,
+        write: || glue::error::unwrap_or_raise(store::pending::write()),
     });
     callbacks::listen(callbacks::Listeners {
         before_commit: || {

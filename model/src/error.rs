@@ -15,6 +15,8 @@ pub enum Code {
     EntriesAreAppendOnly,
     /// A watched row does not fit into a jsonb value.
     RowImageTooLarge,
+    /// The server has no memory for a copy of a row.
+    OutOfMemory,
     /// What was asked needs a state of the database that is not there (a key, a watch).
     NotInPrerequisiteState,
     /// A fault of this extension or of its installation.
@@ -31,6 +33,7 @@ impl Code {
             Code::MissingEndpointPermission => "missing_endpoint_permission",
             Code::EntriesAreAppendOnly => "entries_are_append_only",
             Code::RowImageTooLarge => "row_image_too_large",
+            Code::OutOfMemory => "out_of_memory",
             Code::NotInPrerequisiteState => "not_in_prerequisite_state",
             Code::Internal => "internal",
         }

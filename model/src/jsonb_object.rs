@@ -7,6 +7,7 @@
 use crate::numeric_bytes;
 
 const HEADER: usize = 4;
+const ALIGNMENT: usize = 4;
 const OBJECT: u32 = 0x2000_0000;
 const SCALAR: u32 = 0x1000_0000;
 const COUNT: u32 = 0x0fff_ffff;
@@ -23,9 +24,14 @@ const TRUE: u32 = 0x3000_0000;
 const NULL: u32 = 0x4000_0000;
 const CONTAINER: u32 = 0x5000_0000;
 
-/// The object would be larger than jsonb can hold.
-#[derive(Debug, PartialEq, Eq)]
-pub struct TooLarge;
+/// Why there is no object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It would be larger than jsonb can hold.
+    TooLarge,
+    /// There is no memory for it.
+    OutOfMemory,
+}
 
 /// The order in which jsonb keeps keys: shorter ones first, then by their bytes.
 pub fn key_order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
@@ -38,7 +44,7 @@ pub struct ObjectWriter {
     /// Where keys and values begin.
     data: usize,
     next: usize,
-    too_large: bool,
+    fault: Option<Fault>,
 }
 
 impl ObjectWriter {
@@ -48,7 +54,7 @@ impl ObjectWriter {
         let data = 2 * HEADER + 2 * pairs * HEADER;
         let mut bytes = Vec::with_capacity(data + pairs * 40);
         bytes.resize(data, 0);
-        let mut writer = ObjectWriter { bytes, data, next: 0, too_large: false };
+        let mut writer = ObjectWriter { bytes, data, next: 0, fault: None };
         writer.set(HEADER, pairs as u32 | OBJECT);
         for key in keys {
             writer.string(key);
@@ -63,7 +69,9 @@ impl ObjectWriter {
     /// Notes that what was written since `start` is the next key or value.
     fn entry(&mut self, kind: u32, start: usize) {
         let end = self.bytes.len() - self.data;
-        self.too_large |= end > MAX_BYTES;
+        if end > MAX_BYTES {
+            self.fault = self.fault.or(Some(Fault::TooLarge));
+        }
         let word = match self.next % STRIDE {
             0 => end as u32 & COUNT | HAS_OFFSET,
             _ => (self.bytes.len() - start) as u32 & COUNT,
@@ -72,20 +80,31 @@ impl ObjectWriter {
         self.next += 1;
     }
 
+    /// Makes room for so many bytes more; false, and the fault noted, where there is none.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        let fault = match self.bytes.len() - self.data + bytes > MAX_BYTES {
+            true => Some(Fault::TooLarge),
+            false => self.bytes.try_reserve(bytes + ALIGNMENT).err().map(|_| Fault::OutOfMemory),
+        };
+        self.fault = self.fault.or(fault);
+        fault.is_none()
+    }
+
     fn append(&mut self, kind: u32, bytes: &[u8]) {
         let start = self.bytes.len();
-        if bytes.len() > MAX_BYTES || start - self.data > MAX_BYTES {
-            self.too_large = true;
-        } else {
+        if self.has_room(bytes.len()) {
             self.bytes.extend_from_slice(bytes);
         }
         self.entry(kind, start);
     }
 
-    fn aligned(&mut self, kind: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends at a multiple of four what has so many bytes at the most.
+    fn aligned(&mut self, kind: u32, most: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
-        self.bytes.resize(start.next_multiple_of(4), 0);
-        write(&mut self.bytes);
+        if self.has_room(most) {
+            self.bytes.resize(start.next_multiple_of(ALIGNMENT), 0);
+            write(&mut self.bytes);
+        }
         self.entry(kind, start);
     }
 
@@ -103,7 +122,7 @@ impl ObjectWriter {
     }
 
     pub fn integer(&mut self, number: i64) {
-        self.aligned(NUMERIC, |out| {
+        self.aligned(NUMERIC, HEADER + numeric_bytes::MOST_OF_INTEGER, |out| {
             let start = out.len();
             out.extend_from_slice(&[0; HEADER]);
             numeric_bytes::from_integer(out, number);
@@ -113,7 +132,7 @@ impl ObjectWriter {
 
     /// A finite numeric, given as what follows its varlena header.
     pub fn numeric(&mut self, payload: &[u8]) {
-        self.aligned(NUMERIC, |out| {
+        self.aligned(NUMERIC, HEADER + payload.len(), |out| {
             let start = out.len();
             out.extend_from_slice(&[0; HEADER]);
             out.extend_from_slice(payload);
@@ -126,16 +145,12 @@ impl ObjectWriter {
         let word =
             |at: usize| root.get(at..at + 4).and_then(|w| w.try_into().ok()).map_or(0, u32::from_ne_bytes);
         if word(0) & SCALAR == 0 {
-            if root.len() > MAX_BYTES {
-                self.too_large = true;
-                return self.append(NULL, &[]);
-            }
-            return self.aligned(CONTAINER, |out| out.extend_from_slice(root));
+            return self.aligned(CONTAINER, root.len(), |out| out.extend_from_slice(root));
         }
         // A lone scalar is kept as an array of one: take it out.
         let (kind, value) = (word(HEADER) & KIND, root.get(2 * HEADER..).unwrap_or_default());
         match kind {
-            NUMERIC => self.aligned(kind, |out| out.extend_from_slice(value)),
+            NUMERIC => self.aligned(kind, value.len(), |out| out.extend_from_slice(value)),
             _ => self.append(kind, value),
         }
     }
@@ -151,9 +166,9 @@ impl ObjectWriter {
     }
 
     /// The finished varlena.
-    pub fn finish(mut self) -> Result<Vec<u8>, TooLarge> {
-        if self.too_large {
-            return Err(TooLarge);
+    pub fn finish(mut self) -> Result<Vec<u8>, Fault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
         }
         set_varlena_length(&mut self.bytes);
         Ok(self.bytes)
@@ -212,6 +227,6 @@ mod tests {
         let mut object = ObjectWriter::new([b"a".as_slice(), b"b"].into_iter());
         object.string(&huge);
         object.string(&huge);
-        assert_eq!(object.finish(), Err(TooLarge));
+        assert_eq!(object.finish(), Err(Fault::TooLarge));
     }
 }

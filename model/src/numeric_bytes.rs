@@ -5,6 +5,9 @@ const NEGATIVE: u16 = 0x2000;
 const SPECIAL: u16 = 0xc000;
 const BASE: u64 = 10_000;
 
+/// The most bytes that `from_integer` appends.
+pub const MOST_OF_INTEGER: usize = 12;
+
 /// Appends what follows the varlena header of the numeric of a whole number.
 pub fn from_integer(out: &mut Vec<u8>, number: i64) {
     let mut digits = [0_u16; 5];

@@ -1,6 +1,6 @@
 //! Row states as jsonb.
 
-use audit_log_model::jsonb_object::ObjectWriter;
+use audit_log_model::jsonb_object::{Fault, ObjectWriter};
 use audit_log_model::{AuditError, Code};
 use pgrx::pg_sys;
 use pgrx::{PgSqlErrorCode, PgTryBuilder};
@@ -32,7 +32,10 @@ pub fn of(plan: &Plan, row: &Values, include: impl Fn(usize) -> bool) -> Result<
                 _ => render::put(&plan.renderers[*at], &mut object, plan.value(row, *at)),
             }
         }
-        object.finish().map(Image).map_err(|_| too_large(plan))
+        object.finish().map(Image).map_err(|fault| match fault {
+            Fault::TooLarge => too_large(plan),
+            Fault::OutOfMemory => out_of_memory(plan),
+        })
     };
     if !plan.calls_types {
         return write();
@@ -50,6 +53,15 @@ fn too_large(plan: &Plan) -> AuditError {
         Code::RowImageTooLarge,
         format!("a row of {label} is too large for the audit log"),
         format!("A row state holds at most 256 MB. Leave large columns out: audit_log.watch('{label}', ignore => ARRAY['<column>'])."),
+    )
+}
+
+fn out_of_memory(plan: &Plan) -> AuditError {
+    let label = backend::relation_label(plan.watch.root).unwrap_or_default();
+    AuditError::new(
+        Code::OutOfMemory,
+        format!("there is no memory for the audit log's copy of a row of {label}"),
+        format!("Leave large columns out: audit_log.watch('{label}', ignore => ARRAY['<column>'])."),
     )
 }
 

@@ -38,14 +38,18 @@ pub fn take_partner(
     command: Option<u32>,
     is_same_row: impl FnOnce(&Moved) -> bool,
 ) -> Option<Moved> {
-    WAITING.with_borrow_mut(|waiting| {
-        waiting.pop_if(|left| {
-            left.depth == depth
-                && left.plan.watch.root == plan.watch.root
-                && command.is_none_or(|command| command == left.command)
-                && is_same_row(left)
-        })
-    })
+    let fits = |left: &mut Moved| {
+        left.depth == depth
+            && left.plan.watch.root == plan.watch.root
+            && command.is_none_or(|command| command == left.command)
+    };
+    let left = WAITING.with_borrow_mut(|waiting| waiting.pop_if(fits))?;
+    // Not while it is borrowed: comparing calls functions of types.
+    if is_same_row(&left) {
+        return Some(left);
+    }
+    WAITING.with_borrow_mut(|waiting| waiting.push(left));
+    None
 }
 
 /// What waits at this depth of nesting or deeper, the innermost first: its statement is over, or

@@ -59,8 +59,23 @@ impl Args {
     /// A jsonb as it is.
     pub fn row_state(&self, i: usize) -> Result<Option<RowState>, AuditError> {
         // SAFETY: by the contract of `of`.
-        let datum = unsafe { pg_getarg_datum(self.0, i) };
+        let datum = unsafe { pg_getarg_datum(self.0, i).map(|jsonb| in_place(jsonb)) };
         datum.map(|jsonb| Ok(RowState { jsonb, text: jsonb_text(jsonb)? })).transpose()
+    }
+}
+
+/// A varlena itself where it was a pointer to a toast table: what it points to may be gone before
+/// the entry is written.
+///
+/// # Safety
+/// The datum is a varlena.
+unsafe fn in_place(datum: pg_sys::Datum) -> pg_sys::Datum {
+    // SAFETY: by contract.
+    unsafe {
+        match pgrx::varlena::varatt_is_1b_e(datum.cast_mut_ptr()) {
+            true => pg_sys::Datum::from(pg_sys::detoast_external_attr(datum.cast_mut_ptr())),
+            false => datum,
+        }
     }
 }
 

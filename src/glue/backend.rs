@@ -180,8 +180,12 @@ pub fn relation_label(relation: pg_sys::Oid) -> Option<String> {
     }
 }
 
-/// Runs something with an active snapshot, where there may be none.
+/// Runs something with an active snapshot: its own, where there is none.
 pub fn with_snapshot<T>(run: impl FnOnce() -> T) -> T {
+    // SAFETY: plain call.
+    if unsafe { pg_sys::ActiveSnapshotSet() } {
+        return run();
+    }
     // SAFETY: pushed and popped in pairs; an error in between ends the transaction.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
     let result = run();

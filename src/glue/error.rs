@@ -18,6 +18,7 @@ pub fn sqlstate(code: Code) -> PgSqlErrorCode {
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE
         }
         Code::RowImageTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        Code::OutOfMemory => PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
         Code::Internal => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
     }
 }

@@ -15,15 +15,13 @@ use pgrx::pg_sys;
 
 use super::past_pgrx;
 
-/// What the rooms want to be told.
+/// Who has something to write before a query can read it, and when its statement ends.
 #[derive(Clone, Copy)]
 pub struct Watchers {
-    /// A query is about to start.
-    pub query_starts: fn(),
-    /// A statement has ended, its AFTER triggers included.
-    pub statement_ended: fn(),
-    /// Whether there is anything to tell; asked at every query.
+    /// Asked at every query.
     pub is_waiting: fn() -> bool,
+    /// May raise an error, which is then the statement's.
+    pub write: fn(),
 }
 
 thread_local! {
@@ -31,8 +29,8 @@ thread_local! {
     static PREVIOUS_START: Cell<pg_sys::ExecutorStart_hook_type> = const { Cell::new(None) };
     static PREVIOUS_FINISH: Cell<pg_sys::ExecutorFinish_hook_type> = const { Cell::new(None) };
     static PREVIOUS_UTILITY: Cell<pg_sys::ProcessUtility_hook_type> = const { Cell::new(None) };
-    /// How many statements are running whose end these hooks will see; too few after an error.
-    static RUNNING: Cell<u32> = const { Cell::new(0) };
+    /// How many statements are running their AFTER triggers; too few after an error.
+    static FINISHING: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Puts the hooks in, once a process; those that are there already are called from them.
@@ -51,28 +49,9 @@ pub fn install(watchers: Watchers) {
     }
 }
 
-/// Whether a statement is running whose end the hooks will see: what waits for it may wait.
-pub fn end_will_be_seen() -> bool {
-    RUNNING.get() > 0
-}
-
 /// An error skipped the ends of statements: none is counted on until another begins.
 pub fn aborted() {
-    RUNNING.set(0);
-}
-
-fn begin() -> u32 {
-    let outer = RUNNING.get();
-    RUNNING.set(outer + 1);
-    outer
-}
-
-fn end(outer: u32) {
-    RUNNING.set(outer);
-    if is_waiting() {
-        // SAFETY: takes nothing.
-        unsafe { tell_statement_ended() };
-    }
+    FINISHING.set(0);
 }
 
 fn is_waiting() -> bool {
@@ -80,24 +59,40 @@ fn is_waiting() -> bool {
 }
 
 #[pgrx::pg_guard]
-unsafe extern "C-unwind" fn tell_query_starts() {
+unsafe extern "C-unwind" fn tell() {
     if let Some(watchers) = WATCHERS.get() {
-        (watchers.query_starts)();
+        (watchers.write)();
     }
 }
 
-#[pgrx::pg_guard]
-unsafe extern "C-unwind" fn tell_statement_ended() {
-    if let Some(watchers) = WATCHERS.get() {
-        (watchers.statement_ended)();
+fn tell_if_waiting() {
+    if is_waiting() {
+        // SAFETY: takes nothing.
+        unsafe { tell() };
+    }
+}
+
+/// Whether a query names a table of the log. What a function reads that it calls is a query of its
+/// own.
+///
+/// # Safety
+/// `query` is a query that is about to start.
+unsafe fn reads_log(query: *mut QueryDesc) -> bool {
+    // SAFETY: by contract; the list is of oids, the look-ups by them find a schema or none.
+    unsafe {
+        let relations = pgrx::PgList::<pg_sys::Oid>::from_pg((*(*query).plannedstmt).relationOids);
+        let schema = past_pgrx::get_namespace_oid(c"audit_log".as_ptr(), true);
+        let found = relations.iter_oid().any(|oid| past_pgrx::get_rel_namespace(oid) == schema);
+        std::mem::forget(relations);
+        found
     }
 }
 
 unsafe extern "C-unwind" fn executor_start(query: *mut QueryDesc, flags: i32) {
     // SAFETY: the call is PostgreSQL's own, passed on.
     unsafe {
-        if is_waiting() {
-            tell_query_starts();
+        if is_waiting() && reads_log(query) {
+            tell();
         }
         match PREVIOUS_START.get() {
             Some(hook) => hook(query, flags),
@@ -107,7 +102,8 @@ unsafe extern "C-unwind" fn executor_start(query: *mut QueryDesc, flags: i32) {
 }
 
 unsafe extern "C-unwind" fn executor_finish(query: *mut QueryDesc) {
-    let outer = begin();
+    let outer = FINISHING.get();
+    FINISHING.set(outer + 1);
     // SAFETY: the call is PostgreSQL's own, passed on.
     unsafe {
         match PREVIOUS_FINISH.get() {
@@ -115,7 +111,11 @@ unsafe extern "C-unwind" fn executor_finish(query: *mut QueryDesc) {
             None => past_pgrx::standard_ExecutorFinish(query),
         }
     }
-    end(outer);
+    FINISHING.set(outer);
+    // What triggers did is part of the statement that fired them.
+    if outer == 0 {
+        tell_if_waiting();
+    }
 }
 
 #[allow(clippy::too_many_arguments)] // PostgreSQL's signature.
@@ -129,7 +129,7 @@ unsafe extern "C-unwind" fn process_utility(
     receiver: *mut DestReceiver,
     completion: *mut QueryCompletion,
 ) {
-    let outer = begin();
+    tell_if_waiting();
     // SAFETY: the call is PostgreSQL's own, passed on.
     unsafe {
         match PREVIOUS_UTILITY.get() {
@@ -148,5 +148,5 @@ unsafe extern "C-unwind" fn process_utility(
             ),
         }
     }
-    end(outer);
+    tell_if_waiting();
 }

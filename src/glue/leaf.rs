@@ -11,6 +11,7 @@ use super::slots::{self, Slots};
 
 /// A partition that is as the install script makes it.
 pub struct Leaf {
+    parent: pg_sys::Oid,
     oid: pg_sys::Oid,
     indexes: Vec<Index>,
     /// Holds what `indexes` points to.
@@ -31,18 +32,18 @@ impl Leaf {
     /// # Safety
     /// `parent` is a partitioned table's oid.
     pub unsafe fn find(parent: pg_sys::Oid, at: i64, shape: &Shape) -> Option<(Range, Option<Leaf>)> {
-        // SAFETY: by contract; relations are closed again, the partition's lock is kept.
+        // SAFETY: by contract; relations are closed again, their locks are kept.
         unsafe {
-            let relation = pg_sys::table_open(parent, pg_sys::AccessShareLock as i32);
+            let relation = pg_sys::table_open(parent, ROW_EXCLUSIVE);
             let plain = no_triggers_on_insert(relation) && !(*(*relation).rd_rel).relhasrules;
             let found = partition_for(pg_sys::RelationGetPartitionDesc(relation, true), at);
-            pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
+            pg_sys::table_close(relation, NO_LOCK);
             let (range, oid) = found?;
             let leaf = pg_sys::try_table_open(oid, ROW_EXCLUSIVE);
             if leaf.is_null() {
                 return Some((range, None));
             }
-            let found = if plain && is_plain(leaf, shape) { Leaf::of(leaf) } else { None };
+            let found = if plain && is_plain(leaf, shape) { Leaf::of(parent, leaf) } else { None };
             pg_sys::table_close(leaf, NO_LOCK);
             Some((range, found))
         }
@@ -50,7 +51,7 @@ impl Leaf {
 
     /// # Safety
     /// `relation` is open.
-    unsafe fn of(relation: pg_sys::Relation) -> Option<Leaf> {
+    unsafe fn of(parent: pg_sys::Oid, relation: pg_sys::Relation) -> Option<Leaf> {
         // SAFETY: by contract; what is allocated belongs to the leaf's context.
         unsafe {
             let memory = pg_sys::AllocSetContextCreateInternal(
@@ -60,7 +61,7 @@ impl Leaf {
                 pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
                 pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
             );
-            let mut leaf = Leaf { oid: (*relation).rd_id, indexes: Vec::new(), memory };
+            let mut leaf = Leaf { parent, oid: (*relation).rd_id, indexes: Vec::new(), memory };
             let oids = pgrx::PgList::<pg_sys::Oid>::from_pg(pg_sys::RelationGetIndexList(relation));
             for oid in oids.iter_oid() {
                 let index = pg_sys::index_open(oid, ROW_EXCLUSIVE);
@@ -84,7 +85,7 @@ impl Leaf {
     /// `is_current` says, once it is locked, that what is known of it is not.
     ///
     /// # Safety
-    /// The rows were formed by `desc`, whose columns are the partition's.
+    /// The rows were formed by `desc`, whose columns are the partition's, and are of one command.
     pub unsafe fn open_and_write(
         &self,
         rows: &[Row],
@@ -114,6 +115,8 @@ impl Leaf {
     ) -> bool {
         // SAFETY: by contract.
         unsafe {
+            // The parent first, as an INSERT does: whoever changes both locks them in this order.
+            past_pgrx::LockRelationOid(self.parent, ROW_EXCLUSIVE);
             let relation = past_pgrx::try_table_open(self.oid, ROW_EXCLUSIVE);
             if relation.is_null() {
                 return false;
@@ -122,10 +125,9 @@ impl Leaf {
                 past_pgrx::relation_close(relation, NO_LOCK);
                 return false;
             }
-            let command = past_pgrx::GetCurrentCommandId(true);
             match rows {
-                [row] => past_pgrx::heap_insert(relation, row.tuple, command, 0, std::ptr::null_mut()),
-                _ => slots::insert_together(relation, rows, slots, command),
+                [row] => past_pgrx::heap_insert(relation, row.tuple, row.command, 0, std::ptr::null_mut()),
+                _ => slots::insert_together(relation, rows, slots),
             }
             for (i, row) in rows.iter().enumerate() {
                 keys.deform(i, row, desc);

@@ -11,6 +11,7 @@ use pgrx::pg_sys;
 
 use super::bounds::Range;
 use super::leaf::Leaf;
+use super::past_pgrx;
 use super::slots::Slots;
 
 /// A column of a log table.
@@ -28,8 +29,8 @@ pub struct Shape {
     pub table: &'static CStr,
     /// In the table's order. The first is the timestamptz it is partitioned by.
     pub columns: &'static [Column],
-    /// CHECK constraints that what is written always satisfies.
-    pub checks: u16,
+    /// Names of the CHECK constraints that what is written always satisfies.
+    pub checks: &'static [&'static str],
 }
 
 /// A row formed but not written; its memory is the pending rows'.
@@ -38,6 +39,8 @@ pub struct Row {
     pub(super) tuple: pg_sys::HeapTuple,
     /// PostgreSQL's microseconds.
     pub(super) at: i64,
+    /// The command that it belongs to: later ones see it, whenever it is written.
+    pub(super) command: pg_sys::CommandId,
 }
 
 impl Row {
@@ -55,8 +58,8 @@ pub struct LogTable {
     slots: RefCell<Slots>,
     /// Of each range of time looked up so far its partition, None where it needs an INSERT.
     ranges: RefCell<Vec<(Range, Option<Rc<Leaf>>)>>,
-    /// Counts what made this session forget what it knew.
-    generation: Cell<u64>,
+    /// Counts invalidations of whatever relation: what was looked up before one may be wrong.
+    invalidations: Cell<u64>,
 }
 
 impl LogTable {
@@ -67,12 +70,13 @@ impl LogTable {
             desc: Cell::new(std::ptr::null_mut()),
             slots: RefCell::new(Slots::new()),
             ranges: RefCell::new(Vec::new()),
-            generation: Cell::new(0),
+            invalidations: Cell::new(0),
         }
     }
 
     /// Forgets what may have changed; to be called for every invalidation.
     pub fn relation_changed(&self, relation: Option<pg_sys::Oid>) {
+        self.invalidations.set(self.invalidations.get() + 1);
         let concerns = relation.is_none_or(|changed| {
             self.parent.get() == Some(changed)
                 || self
@@ -82,7 +86,6 @@ impl LogTable {
                     .any(|(_, leaf)| leaf.as_ref().is_none_or(|l| l.oid() == changed))
         });
         if concerns {
-            self.generation.set(self.generation.get() + 1);
             self.ranges.borrow_mut().clear();
             if relation.is_none() || relation == self.parent.get() {
                 self.parent.set(None);
@@ -131,7 +134,7 @@ impl LogTable {
             let old = pg_sys::MemoryContextSwitchTo(memory);
             let tuple = pg_sys::heap_form_tuple(self.desc.get(), datums.as_mut_ptr(), nulls.as_mut_ptr());
             pg_sys::MemoryContextSwitchTo(old);
-            Some(Row { tuple, at })
+            Some(Row { tuple, at, command: past_pgrx::GetCurrentCommandId(true) })
         }
     }
 
@@ -147,16 +150,17 @@ impl LogTable {
         datums.into_iter().zip(nulls).map(|(datum, null)| (!null).then_some(datum)).collect()
     }
 
-    /// Writes rows, as many from the front as share a partition; how many that was. None where
+    /// Writes rows, as many from the front as share partition and command; how many that was. None where
     /// that partition needs an INSERT.
     pub fn write(&self, rows: &[Row]) -> Option<usize> {
         let first = rows.first()?;
         // A partition that changes between its look-up and its lock is looked up again.
-        for _ in 0..3 {
+        for _ in 0..10 {
+            let seen = self.invalidations.get();
             let (range, leaf) = self.leaf_for(first.at)?;
-            let generation = self.generation.get();
-            let count = rows.iter().take_while(|r| range.contains(r.at)).count();
-            let is_current = || self.generation.get() == generation;
+            let count =
+                rows.iter().take_while(|r| range.contains(r.at) && r.command == first.command).count();
+            let is_current = || self.invalidations.get() == seen;
             // SAFETY: the rows were formed by this descriptor, and the leaf has its shape.
             let written = unsafe {
                 leaf.open_and_write(&rows[..count], self.desc.get(), &mut self.slots.borrow_mut(), is_current)
@@ -179,11 +183,11 @@ impl LogTable {
             return leaf.map(|leaf| (range, leaf));
         }
         let parent = self.known()?;
-        let generation = self.generation.get();
+        let seen = self.invalidations.get();
         // SAFETY: the parent exists: its oid is current as of the last invalidation.
         let (range, leaf) = unsafe { Leaf::find(parent, at, self.shape) }?;
         let leaf = leaf.map(Rc::new);
-        if generation == self.generation.get() {
+        if seen == self.invalidations.get() {
             self.ranges.borrow_mut().push((range, leaf.clone()));
         }
         leaf.map(|leaf| (range, leaf))

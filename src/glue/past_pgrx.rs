@@ -11,9 +11,12 @@ extern "C-unwind" {
     pub fn GetCurrentSubTransactionId() -> SubTransactionId;
     pub fn GetSessionUserId() -> Oid;
     pub fn GetOuterUserId() -> Oid;
+    pub fn get_namespace_oid(name: *const c_char, missing_ok: bool) -> Oid;
+    pub fn get_rel_namespace(relation: Oid) -> Oid;
     pub fn IsInParallelMode() -> bool;
     pub fn pg_prng_uint64(state: *mut pg_prng_state) -> u64;
 
+    pub fn LockRelationOid(relation: Oid, lock: LOCKMODE);
     pub fn try_table_open(oid: Oid, lock: LOCKMODE) -> Relation;
     pub fn index_open(oid: Oid, lock: LOCKMODE) -> Relation;
     pub fn relation_close(relation: Relation, lock: LOCKMODE);

@@ -16,8 +16,11 @@ impl Slots {
     /// Lets go of the slots and of their descriptor.
     pub fn drop_all(&mut self) {
         for slot in self.0.drain(..) {
-            // SAFETY: the slot is this value's own, and empty between writes.
-            unsafe { pg_sys::ExecDropSingleTupleTableSlot(slot) };
+            // SAFETY: the slot is this value's own.
+            unsafe {
+                disown(slot);
+                pg_sys::ExecDropSingleTupleTableSlot(slot);
+            }
         }
     }
 
@@ -48,18 +51,31 @@ pub unsafe fn insert_together(
     relation: pg_sys::Relation,
     rows: &[Row],
     slots: *mut *mut pg_sys::TupleTableSlot,
-    command: pg_sys::CommandId,
 ) {
-    // SAFETY: by contract; heap_multi_insert takes the tuples out of the slots as they are, and
-    // notes in the slots where each was put, also where it wrote a toasted copy. A slot lets go of
-    // its tuple when it gets the next, without looking at it.
+    let Some(command) = rows.first().map(|row| row.command) else { return };
+    // SAFETY: by contract. A slot that owns its tuple is not made to copy it: each is lent its row,
+    // and disowned again, first of all those that an error left with a row that is gone.
     unsafe {
         for (i, row) in rows.iter().enumerate() {
-            past_pgrx::ExecStoreHeapTuple(row.tuple, *slots.add(i), false);
+            disown(*slots.add(i));
+            past_pgrx::ExecStoreHeapTuple(row.tuple, *slots.add(i), true);
         }
         past_pgrx::heap_multi_insert(relation, slots, rows.len() as i32, command, 0, std::ptr::null_mut());
         for (i, row) in rows.iter().enumerate() {
+            // The slot knows its place also where a toasted copy was written.
             (*row.tuple).t_self = (**slots.add(i)).tts_tid;
+            disown(*slots.add(i));
         }
+    }
+}
+
+/// # Safety
+/// `slot` is a heap tuple's.
+unsafe fn disown(slot: *mut pg_sys::TupleTableSlot) {
+    // SAFETY: by contract; an empty slot that owns nothing frees nothing.
+    unsafe {
+        (*slot).tts_flags &= !(pg_sys::TTS_FLAG_SHOULDFREE as u16);
+        (*slot).tts_flags |= pg_sys::TTS_FLAG_EMPTY as u16;
+        (*slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple = std::ptr::null_mut();
     }
 }

@@ -60,13 +60,18 @@ pub fn hex<'a>(bytes: &[u8]) -> &'a [u8] {
         too_large("a bytea value is too long for jsonb");
     }
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = Vec::with_capacity(bytes.len() * 2 + 2);
-    text.extend(b"\\x");
-    for byte in bytes {
-        text.push(DIGITS[usize::from(byte >> 4)]);
-        text.push(DIGITS[usize::from(byte & 15)]);
+    // SAFETY: the memory has the length that was asked for, and is written from end to end.
+    let text = unsafe {
+        let length = bytes.len() * 2 + 2;
+        let memory = pg_sys::palloc(length).cast::<u8>();
+        std::ptr::write_bytes(memory, 0, length);
+        std::slice::from_raw_parts_mut(memory, length)
+    };
+    text[..2].copy_from_slice(b"\\x");
+    for (pair, byte) in text[2..].chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
-    keep(&text)
+    text
 }
 
 /// A uuid in its usual form.

@@ -110,6 +110,8 @@ pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
         Some(stamp) => stamp,
         None => stamp::at(entry.occurred_at)?,
     };
+    // Held until the row is formed: an invalidation may replace the one that is known.
+    let session = session::current();
     let json = |value: &Value| jsonb::from_value(value);
     let mut texts = texts_for(entry);
     let mut text = |text: &str| texts.add(text);
@@ -142,7 +144,7 @@ pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
     put(entry.after);
     put(entry.metadata);
     entry.provenance.request().for_each(&mut put);
-    session::columns(|columns| columns.into_iter().for_each(&mut put));
+    session.columns().for_each(&mut put);
     put(entry.source.map(json).transpose()?);
     pending::add(Table::Event, &row)?;
     for target in others.iter().filter(|t| t.id.is_some()) {

@@ -36,7 +36,7 @@ pub fn relation_changed(relation: Option<pg_sys::Oid>) {
 
 /// The last moment to write.
 pub fn before_commit() -> Result<(), AuditError> {
-    pending::flush()
+    pending::write()
 }
 
 pub fn subtransaction_aborted(subtransaction: u32) {

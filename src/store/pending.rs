@@ -1,7 +1,8 @@
-//! Entries captured but not yet written: they are written together when their statement ends.
+//! Entries captured but not yet written: those of one statement are written together.
 //!
-//! They wait only while a statement runs whose end `glue::hooks` will see, and only until the next
-//! query starts: whoever reads the log finds every entry captured before.
+//! They are written when their statement ends, before another query starts and before the commit
+//! (`glue::hooks`), each as part of the command that it was captured in: whoever reads the log
+//! finds every entry captured before.
 
 use std::cell::{Cell, RefCell};
 
@@ -9,93 +10,105 @@ use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
 use super::tables::{self, Table};
+use crate::glue::backend;
 use crate::glue::log_table::Row;
 use crate::glue::memory::Memory;
 use crate::glue::spi::{self, Arg};
-use crate::glue::{backend, hooks};
 
 /// At the most so many rows, or bytes of them, wait: they stay in the processor's cache.
 const MAX_ROWS: usize = 256;
 const MAX_BYTES: usize = 512 * 1024;
 
-/// What one (sub)transaction has waiting.
+/// Rows that one (sub)transaction captured.
 #[derive(Default)]
-struct Level {
-    subtransaction: u32,
+struct Batch {
+    owner: u32,
+    /// The subtransaction that wrote them, where it is another that may still roll back.
+    written_by: Option<u32>,
     rows: [Vec<Row>; Table::COUNT],
-    bytes: usize,
 }
 
 thread_local! {
-    /// Innermost last.
-    static LEVELS: RefCell<Vec<Level>> = const { RefCell::new(Vec::new()) };
-    static WAITING: Cell<bool> = const { Cell::new(false) };
-    /// How many flushes are going on: a trigger of somebody's on the log may nest them.
-    static FLUSHING: Cell<u32> = const { Cell::new(0) };
+    /// In the order of capture.
+    static BATCHES: RefCell<Vec<Batch>> = const { RefCell::new(Vec::new()) };
+    /// How many rows wait, and their bytes.
+    static WAITING: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+    /// How many writes are going on: a trigger of somebody's on the log may nest them.
+    static WRITING: Cell<u32> = const { Cell::new(0) };
     static MEMORY: Memory = const { Memory::new(c"audit_log pending entries") };
 }
 
 /// Whether anything waits.
 pub fn is_waiting() -> bool {
-    WAITING.get()
+    WAITING.get().0 > 0
 }
 
-/// Adds a row, given as a value a column. It is written at the latest when its statement ends.
+/// Adds a row, given as a value a column.
 pub fn add(table: Table, values: &[Option<pg_sys::Datum>]) -> Result<(), AuditError> {
     backend::refuse_read_only();
     let row = MEMORY.with(|memory| tables::of(table, |t| t.form(values, memory.context())));
     // A table that is not as this library knows it: PostgreSQL says what is wrong with it.
     let Some(row) = row else { return insert(table, values) };
-    let full = LEVELS.with_borrow_mut(|levels| {
-        let subtransaction = backend::subtransaction();
-        if levels.last().is_none_or(|level| level.subtransaction != subtransaction) {
-            levels.push(Level { subtransaction, ..Level::default() });
+    let owner = backend::subtransaction();
+    BATCHES.with_borrow_mut(|batches| {
+        if batches.last().is_none_or(|last| last.owner != owner || last.written_by.is_some()) {
+            batches.push(Batch { owner, ..Batch::default() });
         }
-        let Some(level) = levels.last_mut() else { return false };
-        level.rows[table as usize].push(row);
-        level.bytes += row.bytes();
-        level.rows[table as usize].len() >= MAX_ROWS || level.bytes >= MAX_BYTES
+        if let Some(batch) = batches.last_mut() {
+            batch.rows[table as usize].push(row);
+        }
     });
-    WAITING.set(true);
-    match full || !hooks::end_will_be_seen() {
-        true => flush(),
+    let (rows, bytes) = WAITING.get();
+    WAITING.set((rows + 1, bytes + row.bytes()));
+    match rows + 1 >= MAX_ROWS || bytes + row.bytes() >= MAX_BYTES {
+        true => write(),
         false => Ok(()),
     }
 }
 
-/// Writes what this subtransaction has waiting; what outer ones have is theirs to write.
-pub fn flush() -> Result<(), AuditError> {
-    let subtransaction = backend::subtransaction();
-    let level =
-        LEVELS.with_borrow_mut(|levels| levels.pop_if(|level| level.subtransaction == subtransaction));
-    let Some(level) = level else { return Ok(()) };
-    {
-        let _flushing = Flushing::begin();
-        for table in Table::ALL {
-            write(table, &level.rows[table as usize])?;
+/// Writes all that waits. What an outer transaction captured is kept until this one can no longer
+/// roll it back alone.
+pub fn write() -> Result<(), AuditError> {
+    let writer = backend::subtransaction();
+    let rows = BATCHES.with_borrow_mut(|batches| {
+        let mut rows: [Vec<Row>; Table::COUNT] = Default::default();
+        for batch in batches.iter_mut().filter(|batch| batch.written_by.is_none()) {
+            batch.written_by = Some(writer);
+            for (all, its) in rows.iter_mut().zip(&mut batch.rows) {
+                match batch.owner == writer {
+                    true => all.append(its),
+                    false => all.extend_from_slice(its),
+                }
+            }
         }
+        rows
+    });
+    WAITING.set((0, 0));
+    {
+        let _writing = Writing::begin();
+        backend::with_snapshot(|| Table::ALL.into_iter().try_for_each(|t| write_rows(t, &rows[t as usize])))?;
     }
     settle();
     Ok(())
 }
 
 /// While it lives the rows' memory stays.
-struct Flushing;
+struct Writing;
 
-impl Flushing {
+impl Writing {
     fn begin() -> Self {
-        FLUSHING.set(FLUSHING.get() + 1);
-        Flushing
+        WRITING.set(WRITING.get() + 1);
+        Writing
     }
 }
 
-impl Drop for Flushing {
+impl Drop for Writing {
     fn drop(&mut self) {
-        FLUSHING.set(FLUSHING.get() - 1);
+        WRITING.set(WRITING.get() - 1);
     }
 }
 
-fn write(table: Table, rows: &[Row]) -> Result<(), AuditError> {
+fn write_rows(table: Table, rows: &[Row]) -> Result<(), AuditError> {
     let mut rest = rows;
     while let [first, others @ ..] = rest {
         rest = match tables::of(table, |t| t.write(rest)) {
@@ -115,38 +128,47 @@ fn insert(table: Table, values: &[Option<pg_sys::Datum>]) -> Result<(), AuditErr
     spi::execute(table.insert(), &args).map(drop)
 }
 
-/// Frees the rows' memory once nothing waits any more.
+/// Lets go of what is written for good, and of the memory once nothing is kept.
 fn settle() {
-    let waiting = LEVELS.with_borrow(|levels| !levels.is_empty());
+    let (kept, waiting) = BATCHES.with_borrow_mut(|batches| {
+        batches.retain(|batch| batch.written_by != Some(batch.owner));
+        let waiting =
+            batches.iter().filter(|batch| batch.written_by.is_none()).flat_map(|b| b.rows.iter().flatten());
+        (!batches.is_empty(), waiting.fold((0, 0), |(rows, bytes), row| (rows + 1, bytes + row.bytes())))
+    });
     WAITING.set(waiting);
-    if !waiting && FLUSHING.get() == 0 {
+    if !kept && WRITING.get() == 0 {
         MEMORY.with(Memory::reset);
     }
 }
 
-/// What a rolled-back savepoint had waiting is gone.
+/// What a rolled-back savepoint captured is gone; what it wrote for outer ones waits again.
 pub fn subtransaction_aborted(subtransaction: u32) {
-    LEVELS.with_borrow_mut(|levels| levels.retain(|level| level.subtransaction != subtransaction));
+    BATCHES.with_borrow_mut(|batches| {
+        batches.retain(|batch| batch.owner != subtransaction);
+        for batch in batches.iter_mut().filter(|batch| batch.written_by == Some(subtransaction)) {
+            batch.written_by = None;
+        }
+    });
     settle();
 }
 
-/// What a released savepoint has waiting is its parent's.
+/// What a released savepoint captured and wrote is its parent's.
 pub fn subtransaction_committed(subtransaction: u32, parent: u32) {
-    LEVELS.with_borrow_mut(|levels| {
-        let Some(mine) = levels.pop_if(|level| level.subtransaction == subtransaction) else { return };
-        match levels.last_mut().filter(|level| level.subtransaction == parent) {
-            None => levels.push(Level { subtransaction: parent, ..mine }),
-            Some(level) => {
-                level.bytes += mine.bytes;
-                for (to, from) in level.rows.iter_mut().zip(mine.rows) {
-                    to.extend(from);
-                }
+    BATCHES.with_borrow_mut(|batches| {
+        for batch in batches.iter_mut() {
+            if batch.owner == subtransaction {
+                batch.owner = parent;
+            }
+            if batch.written_by == Some(subtransaction) {
+                batch.written_by = Some(parent);
             }
         }
     });
+    settle();
 }
 
 pub fn forget() {
-    LEVELS.with_borrow_mut(Vec::clear);
+    BATCHES.with_borrow_mut(Vec::clear);
     settle();
 }

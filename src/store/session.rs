@@ -1,6 +1,7 @@
 //! Which login and which program write: columns that no application can set.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use pgrx::pg_sys;
 
@@ -8,25 +9,26 @@ use crate::glue::backend;
 use crate::glue::identity::{self, Roles};
 use crate::glue::varlena::Kept;
 
-struct Session {
+/// The columns of a session as it is now.
+pub struct Session {
     roles: Roles,
     application: Option<String>,
     columns: [Option<Kept>; 2],
 }
 
 thread_local! {
-    static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
+    static SESSION: RefCell<Option<Rc<Session>>> = const { RefCell::new(None) };
 }
 
-/// Gives database_user and application_name as they are now.
-pub fn columns<T>(run: impl FnOnce([Option<pg_sys::Datum>; 2]) -> T) -> T {
-    SESSION.with_borrow_mut(|session| {
-        let roles = identity::roles();
-        let current = session
-            .take()
-            .filter(|s| s.roles == roles && backend::application_name_is(s.application.as_deref()));
-        let session = session.insert(current.unwrap_or_else(|| Session::new(roles)));
-        run([&session.columns[0], &session.columns[1]].map(|c| c.as_ref().map(Kept::datum)))
+/// The session as it is now; what its datums point to lives as long as what is returned.
+pub fn current() -> Rc<Session> {
+    let roles = identity::roles();
+    let is_it = |s: &&Rc<Session>| s.roles == roles && backend::application_name_is(s.application.as_deref());
+    let known = SESSION.with_borrow(|session| session.as_ref().filter(is_it).cloned());
+    known.unwrap_or_else(|| {
+        let session = Rc::new(Session::new(roles));
+        SESSION.set(Some(session.clone()));
+        session
     })
 }
 
@@ -36,6 +38,11 @@ impl Session {
         let columns =
             [Some(Kept::text(&identity::database_user(roles))), application.as_deref().map(Kept::text)];
         Session { roles, application, columns }
+    }
+
+    /// database_user, application_name.
+    pub fn columns(&self) -> impl Iterator<Item = Option<pg_sys::Datum>> + '_ {
+        self.columns.iter().map(|column| column.as_ref().map(Kept::datum))
     }
 }
 

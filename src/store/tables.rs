@@ -79,8 +79,8 @@ const EVENT_TARGET_COLUMNS: [Column; 5] = [
 ];
 
 /// One CHECK: of the operation's letter, which is one of the four by its type.
-static EVENT: Shape = Shape { table: c"event", columns: &EVENT_COLUMNS, checks: 1 };
-static EVENT_TARGET: Shape = Shape { table: c"event_target", columns: &EVENT_TARGET_COLUMNS, checks: 0 };
+static EVENT: Shape = Shape { table: c"event", columns: &EVENT_COLUMNS, checks: &["event_operation_check"] };
+static EVENT_TARGET: Shape = Shape { table: c"event_target", columns: &EVENT_TARGET_COLUMNS, checks: &[] };
 
 thread_local! {
     static TABLES: [LogTable; Table::COUNT] = const { [LogTable::new(&EVENT), LogTable::new(&EVENT_TARGET)] };
