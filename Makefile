@@ -6,7 +6,7 @@ MAJOR ?= 15
 embedded = target/postgres/$(1)/bin/pg_config
 
 .NOTPARALLEL:
-.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 test-asserts fuzz prerequisites clean
+.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 test-asserts fuzz bench-capture bench-instructions prerequisites clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -47,6 +47,14 @@ fuzz:
 		printf '\n== Fuzzing %s for $(SECONDS) seconds\n' $$target; \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=$(SECONDS) -max_len=4096 || exit 1; \
 	done
+
+# What capturing costs beside other solutions; ARGS="--rounds 5 …", see bench/README.md.
+bench-capture: prerequisites
+	@bench/run.sh capture $(ARGS)
+
+# The same for one build against the last, in instructions: noise does not disturb it.
+bench-instructions: prerequisites
+	@bench/run.sh instructions $(ARGS)
 
 install:
 	@scripts/install.sh '$(PG_CONFIG)' release

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # run.sh capture [OPTION …]: what capturing row changes costs, beside other solutions, in a throwaway cluster.
+# run.sh instructions [--accept]: how many instructions it adds, by callgrind, against bench/instructions.json.
 # Builds a release into a server copy of its own, target/bench/postgres; with --bindir DIR that server is
 # used as it is. Results go to --out DIR, or target/bench/results. All options: run.sh capture --help
 source "$(dirname "$0")/../scripts/lib.sh"
@@ -7,8 +8,8 @@ source "$(dirname "$0")/../scripts/lib.sh"
 bench="$project/target/bench"
 venv="$bench/venv"
 
-[ "${1:-}" = capture ] || die "run.sh capture [OPTION …]; run.sh capture --help lists the options"
-shift
+command=${1:-}
+case $command in capture | instructions) shift ;; *) die "run.sh capture [OPTION …] | instructions [--accept]" ;; esac
 bindir=
 out="$bench/results"
 options=()
@@ -19,6 +20,39 @@ while [ $# -gt 0 ]; do
         *) options+=("$1"); shift ;;
     esac
 done
+
+# A release build in a server of its own, unless --bindir names one.
+server() {
+    if [ -n "$bindir" ]; then return; fi
+    "$project/scripts/postgres.sh" 15
+    say "A server of its own into target/bench/postgres"
+    rm -rf "$bench/postgres"
+    cp -r "$project/target/postgres/15" "$bench/postgres"
+    "$project/scripts/install.sh" "$bench/postgres/bin/pg_config" release
+    if [ "$command" = capture ]; then "$project/bench/table_log.sh" "$bench/postgres/bin/pg_config"; fi
+    bindir="$bench/postgres/bin"
+}
+
+if [ "$command" = instructions ]; then
+    command -v valgrind > /dev/null || as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq valgrind > /dev/null
+    server
+    say "Counting instructions: callgrind, single-user backends"
+    dir=$("$project/scripts/cluster.sh" start "$bindir" synchronous_commit=off autovacuum=off shared_buffers=256MB \
+        max_wal_size=8GB checkpoint_timeout=1h jit=off)
+    trap '"$project/scripts/cluster.sh" stop "$dir"' EXIT
+    bindir=$(cat "$dir/bindir")
+    for database in unwatched watched; do
+        "$bindir/createdb" -h "$dir" -U postgres "$database"
+        "$bindir/psql" -h "$dir" -U postgres -q -v rows=20000 -f "$project/bench/sql/jobs.sql" "$database" > /dev/null
+        if [ "$database" = watched ]; then
+            "$bindir/psql" -h "$dir" -U postgres -q -f "$project/bench/sql/audit_log.sql" "$database" > /dev/null
+        fi
+        "$bindir/psql" -h "$dir" -U postgres -q -c 'CREATE INDEX ON jobs_seed (id)' -c 'VACUUM ANALYZE jobs, jobs_seed' "$database"
+    done
+    (cd / && as_server_user "$bindir/pg_ctl" -D "$dir/data" -m fast -w stop > /dev/null)
+    python3 "$project/bench/instructions.py" --bindir "$bindir" --cluster "$dir" --out "$out" "${options[@]}"
+    exit
+fi
 
 mkdir -p "$bench"
 if ! cmp -s "$project/bench/requirements.txt" "$venv/requirements.txt"; then
@@ -34,15 +68,7 @@ driver() { PYTHONPATH="$project/bench" PYTHONDONTWRITEBYTECODE=1 "$venv/bin/pyth
 driver --check "${options[@]}"
 case " ${options[*]} " in *" --help "* | *" -h "*) exit 0 ;; esac
 
-if [ -z "$bindir" ]; then
-    "$project/scripts/postgres.sh" 15
-    say "A server of its own into target/bench/postgres"
-    rm -rf "$bench/postgres"
-    cp -r "$project/target/postgres/15" "$bench/postgres"
-    "$project/scripts/install.sh" "$bench/postgres/bin/pg_config" release
-    "$project/bench/table_log.sh" "$bench/postgres/bin/pg_config"
-    bindir="$bench/postgres/bin"
-fi
+server
 
 say "Starting a throwaway cluster"
 dir=$("$project/scripts/cluster.sh" start "$bindir" synchronous_commit=off autovacuum=off shared_buffers=2GB \

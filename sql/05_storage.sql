@@ -23,7 +23,7 @@ CREATE TABLE audit_log.event (
   feed bigint NOT NULL,
   recorded_at timestamptz,
   relation_id integer,
-  operation "char" CHECK (operation IN ('i', 'u', 'd', 't')),
+  operation "char",
   id uuid NOT NULL,
   organization_id text COLLATE "C" NOT NULL,
   category text COLLATE "C" NOT NULL,
@@ -96,18 +96,19 @@ COMMENT ON FUNCTION audit_log.guard(regclass) IS 'Makes a table append-only. Int
 -- Indexes belong to the partitions, not to the parents: so a partition can be dumped and restored
 -- as the plain table it is, and older ones may have others than the newest. Each is one more write
 -- an entry: what they have in common is time, eight bytes, and an id is unique by how it is made.
--- No two entries of a session share an instant, so there is nothing to deduplicate.
+-- No two entries of a session share an instant, so there is nothing to deduplicate. Texts are only
+-- looked up by equality: text_pattern_ops compares their bytes without asking for a collation.
 CREATE FUNCTION audit_log.index_event_partition(partition regclass) RETURNS void
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   EXECUTE pg_catalog.format('CREATE INDEX ON %s (occurred_at) WITH (deduplicate_items = off)', partition);
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (organization_id, occurred_at) WITH (deduplicate_items = off)', partition);
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (target_id, occurred_at) WITH (deduplicate_items = off)', partition);
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (actor_id, occurred_at) WITH (deduplicate_items = off) WHERE actor_id IS NOT NULL', partition);
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (effective_actor_id, occurred_at) WITH (deduplicate_items = off) WHERE effective_actor_id IS NOT NULL', partition);
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (category, occurred_at) WITH (deduplicate_items = off)', partition);
+  EXECUTE pg_catalog.format('CREATE INDEX ON %s (organization_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off)', partition);
+  EXECUTE pg_catalog.format('CREATE INDEX ON %s (target_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off)', partition);
+  EXECUTE pg_catalog.format('CREATE INDEX ON %s (actor_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE actor_id IS NOT NULL', partition);
+  EXECUTE pg_catalog.format('CREATE INDEX ON %s (effective_actor_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE effective_actor_id IS NOT NULL', partition);
+  EXECUTE pg_catalog.format('CREATE INDEX ON %s (category text_pattern_ops, occurred_at) WITH (deduplicate_items = off)', partition);
 END
 $$;
 COMMENT ON FUNCTION audit_log.index_event_partition(regclass) IS 'Gives a partition of event its indexes. Internal.';
@@ -117,7 +118,7 @@ CREATE FUNCTION audit_log.index_event_target_partition(partition regclass) RETUR
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (target_id, occurred_at, event_id) WITH (deduplicate_items = off)', partition);
+  EXECUTE pg_catalog.format('CREATE INDEX ON %s (target_id text_pattern_ops, occurred_at, event_id) WITH (deduplicate_items = off)', partition);
 END
 $$;
 COMMENT ON FUNCTION audit_log.index_event_target_partition(regclass) IS 'Gives a partition of event_target its indexes. Internal.';
@@ -163,7 +164,7 @@ BEGIN
   IF in_default THEN
     RETURN false;
   END IF;
-  EXECUTE pg_catalog.format('CREATE TABLE audit_log.%I (LIKE audit_log.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', child, parent_name);
+  EXECUTE pg_catalog.format('CREATE TABLE audit_log.%I (LIKE audit_log.%I INCLUDING DEFAULTS)', child, parent_name);
   EXECUTE pg_catalog.format('SELECT audit_log.index_%s_partition(%L)', parent_name, 'audit_log.' || pg_catalog.quote_ident(child));
   PERFORM audit_log.guard(('audit_log.' || pg_catalog.quote_ident(child))::regclass);
   -- Attached, not created in place: only the default partition is then locked, not the parent.

@@ -160,6 +160,7 @@ impl Change<'_> {
         let before = self.old.map(|row| self.image(row)).transpose()?.flatten();
         let after = self.new.map(|row| self.image(row)).transpose()?.flatten();
         append::append(&NewEntry {
+            may_wait: true,
             stamp,
             relation_id: Some(self.plan.watch.options.relation_id),
             operation: Some(self.operation.letter()),

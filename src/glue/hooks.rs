@@ -28,6 +28,7 @@ thread_local! {
     static WATCHERS: Cell<Option<Watchers>> = const { Cell::new(None) };
     static PREVIOUS_START: Cell<pg_sys::ExecutorStart_hook_type> = const { Cell::new(None) };
     static PREVIOUS_FINISH: Cell<pg_sys::ExecutorFinish_hook_type> = const { Cell::new(None) };
+    static PREVIOUS_END: Cell<pg_sys::ExecutorEnd_hook_type> = const { Cell::new(None) };
     static PREVIOUS_UTILITY: Cell<pg_sys::ProcessUtility_hook_type> = const { Cell::new(None) };
     /// How many statements are running their AFTER triggers; too few after an error.
     static FINISHING: Cell<u32> = const { Cell::new(0) };
@@ -42,9 +43,11 @@ pub fn install(watchers: Watchers) {
     unsafe {
         PREVIOUS_START.set(pg_sys::ExecutorStart_hook);
         PREVIOUS_FINISH.set(pg_sys::ExecutorFinish_hook);
+        PREVIOUS_END.set(pg_sys::ExecutorEnd_hook);
         PREVIOUS_UTILITY.set(pg_sys::ProcessUtility_hook);
         pg_sys::ExecutorStart_hook = Some(executor_start);
         pg_sys::ExecutorFinish_hook = Some(executor_finish);
+        pg_sys::ExecutorEnd_hook = Some(executor_end);
         pg_sys::ProcessUtility_hook = Some(process_utility);
     }
 }
@@ -115,6 +118,20 @@ unsafe extern "C-unwind" fn executor_finish(query: *mut QueryDesc) {
     // What triggers did is part of the statement that fired them.
     if outer == 0 {
         tell_if_waiting();
+    }
+}
+
+/// Only for a statement that has loaded this library by firing its first trigger.
+unsafe extern "C-unwind" fn executor_end(query: *mut QueryDesc) {
+    if FINISHING.get() == 0 {
+        tell_if_waiting();
+    }
+    // SAFETY: the call is PostgreSQL's own, passed on.
+    unsafe {
+        match PREVIOUS_END.get() {
+            Some(hook) => hook(query),
+            None => past_pgrx::standard_ExecutorEnd(query),
+        }
     }
 }
 

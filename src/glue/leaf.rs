@@ -134,10 +134,15 @@ impl Leaf {
             }
             // One index after the other: its upper pages stay at hand for all rows.
             for index in &self.indexes {
+                if !(0..rows.len()).any(|i| index.takes(keys.of(i).1)) {
+                    continue;
+                }
                 let opened = past_pgrx::index_open(index.oid, ROW_EXCLUSIVE);
                 for (i, row) in rows.iter().enumerate() {
                     let (datums, nulls) = keys.of(i);
-                    index.insert(opened, relation, row, datums, nulls);
+                    if index.takes(nulls) {
+                        index.insert(opened, relation, row, datums, nulls);
+                    }
                 }
                 past_pgrx::relation_close(opened, NO_LOCK);
             }

@@ -48,6 +48,11 @@ impl Index {
         }
     }
 
+    /// Whether a row with these columns NULL is in the index.
+    pub fn takes(&self, nulls: &[bool]) -> bool {
+        self.only_where.is_none_or(|at| !nulls[at])
+    }
+
     /// # Safety
     /// The index and its table are open, and the row is in the table.
     pub unsafe fn insert(
@@ -58,9 +63,6 @@ impl Index {
         datums: &[pg_sys::Datum],
         nulls: &[bool],
     ) {
-        if self.only_where.is_some_and(|at| nulls[at]) {
-            return;
-        }
         const MOST: usize = pg_sys::INDEX_MAX_KEYS as usize;
         let mut keys = [pg_sys::Datum::from(0); MOST];
         let mut key_nulls = [true; MOST];

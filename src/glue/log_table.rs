@@ -29,8 +29,6 @@ pub struct Shape {
     pub table: &'static CStr,
     /// In the table's order. The first is the timestamptz it is partitioned by.
     pub columns: &'static [Column],
-    /// Names of the CHECK constraints that what is written always satisfies.
-    pub checks: &'static [&'static str],
 }
 
 /// A row formed but not written; its memory is the pending rows'.
@@ -120,8 +118,8 @@ impl LogTable {
 
     /// Forms a row in a memory context; None where only an INSERT will do.
     pub fn form(&self, values: &[Option<pg_sys::Datum>], memory: pg_sys::MemoryContext) -> Option<Row> {
-        self.known()?;
         let at = values.first().copied().flatten()?.value() as i64;
+        self.leaf_for(at)?;
         let mut datums = [pg_sys::Datum::from(0); MOST_COLUMNS];
         let mut nulls = [true; MOST_COLUMNS];
         for (i, value) in values.iter().enumerate() {

@@ -51,6 +51,7 @@ extern "C-unwind" {
 
     pub fn standard_ExecutorStart(query: *mut QueryDesc, flags: i32);
     pub fn standard_ExecutorFinish(query: *mut QueryDesc);
+    pub fn standard_ExecutorEnd(query: *mut QueryDesc);
     pub fn standard_ProcessUtility(
         statement: *mut PlannedStmt,
         text: *const c_char,

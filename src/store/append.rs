@@ -18,6 +18,8 @@ use crate::glue::{backend, jsonb};
 pub struct NewEntry<'a> {
     /// Unix microseconds; None for now.
     pub occurred_at: Option<i64>,
+    /// Whether it may be written together with the rest of its statement, instead of now.
+    pub may_wait: bool,
     /// A stamp taken earlier, for an entry that had to wait.
     pub stamp: Option<Stamp>,
     pub relation_id: Option<i32>,
@@ -39,6 +41,7 @@ impl<'a> NewEntry<'a> {
     pub fn from(provenance: &'a Provenance) -> Self {
         NewEntry {
             occurred_at: None,
+            may_wait: false,
             stamp: None,
             relation_id: None,
             operation: None,
@@ -99,8 +102,7 @@ fn texts_for(entry: &NewEntry) -> Texts {
     )
 }
 
-/// Appends an entry; returns its id and the instant it carries. It is in the table before the
-/// next query starts.
+/// Appends an entry; returns its id and the instant it carries.
 pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
     let Some((primary, others)) = entry.targets.split_first() else {
         return Err(AuditError::internal("an entry without a target"));
@@ -150,6 +152,9 @@ pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
     for target in others.iter().filter(|t| t.id.is_some()) {
         let row = [at, id_datum, organization, text(&target.kind), target.id.as_deref().and_then(&mut text)];
         pending::add(Table::EventTarget, &row)?;
+    }
+    if !entry.may_wait {
+        pending::write()?;
     }
     Ok((id, occurred_at))
 }

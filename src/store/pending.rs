@@ -47,8 +47,11 @@ pub fn is_waiting() -> bool {
 pub fn add(table: Table, values: &[Option<pg_sys::Datum>]) -> Result<(), AuditError> {
     backend::refuse_read_only();
     let row = MEMORY.with(|memory| tables::of(table, |t| t.form(values, memory.context())));
-    // A table that is not as this library knows it: PostgreSQL says what is wrong with it.
-    let Some(row) = row else { return insert(table, values) };
+    // Where only an INSERT will do it is not put off: what it fires belongs to this moment.
+    let Some(row) = row else {
+        write()?;
+        return insert(table, values);
+    };
     let owner = backend::subtransaction();
     BATCHES.with_borrow_mut(|batches| {
         if batches.last().is_none_or(|last| last.owner != owner || last.written_by.is_some()) {

@@ -78,9 +78,8 @@ const EVENT_TARGET_COLUMNS: [Column; 5] = [
     required("target_id", pg_sys::TEXTOID),
 ];
 
-/// One CHECK: of the operation's letter, which is one of the four by its type.
-static EVENT: Shape = Shape { table: c"event", columns: &EVENT_COLUMNS, checks: &["event_operation_check"] };
-static EVENT_TARGET: Shape = Shape { table: c"event_target", columns: &EVENT_TARGET_COLUMNS, checks: &[] };
+static EVENT: Shape = Shape { table: c"event", columns: &EVENT_COLUMNS };
+static EVENT_TARGET: Shape = Shape { table: c"event_target", columns: &EVENT_TARGET_COLUMNS };
 
 thread_local! {
     static TABLES: [LogTable; Table::COUNT] = const { [LogTable::new(&EVENT), LogTable::new(&EVENT_TARGET)] };
