@@ -113,6 +113,7 @@ pub extern "C-unwind" fn _PG_init() {
     setting::define(store::context::check);
     hooks::install(hooks::Watchers {
         is_waiting: store::pending::is_waiting,
+        is_written: store::tables::is_written,
         write: || glue::error::unwrap_or_raise(store::pending::write()),
     });
     callbacks::listen(callbacks::Listeners {

@@ -2,13 +2,17 @@
 
 mod access;
 mod append_only;
+mod capture_batches;
 mod capture_ddl;
+mod capture_foreign_hands;
 mod capture_options;
 mod capture_partitions;
 mod capture_replication;
 mod capture_sessions;
 mod capture_statements;
+mod capture_unnoticed;
 mod capture_values;
+mod capture_writing;
 mod context;
 mod dump;
 mod history;

@@ -114,6 +114,14 @@ pub fn relation_oid(name: &CStr) -> Option<pg_sys::Oid> {
     }
 }
 
+/// Whether a relation is in the log's schema. Called where no guard of pgrx is around.
+pub fn is_in_log_schema(relation: pg_sys::Oid) -> bool {
+    // SAFETY: plain look-ups by an oid and a terminated string; nothing is held that an error would skip.
+    unsafe {
+        past_pgrx::get_rel_namespace(relation) == past_pgrx::get_namespace_oid(c"audit_log".as_ptr(), true)
+    }
+}
+
 /// Tells every session, at commit, that what it cached of a relation is no longer true.
 pub fn invalidate(relation: pg_sys::Oid) {
     // SAFETY: the relation exists: its oid was just looked up.

@@ -20,6 +20,8 @@ use super::past_pgrx;
 pub struct Watchers {
     /// Asked at every query.
     pub is_waiting: fn() -> bool,
+    /// Whether a relation is one that is written to; holds nothing across a call that may raise.
+    pub is_written: fn(pg_sys::Oid) -> bool,
     /// May raise an error, which is then the statement's.
     pub write: fn(),
 }
@@ -81,13 +83,12 @@ fn tell_if_waiting() {
 /// # Safety
 /// `query` is a query that is about to start.
 unsafe fn reads_log(query: *mut QueryDesc) -> bool {
-    // SAFETY: by contract; the list is of oids, the look-ups by them find a schema or none.
+    let Some(watchers) = WATCHERS.get() else { return false };
+    // SAFETY: by contract; the list is of oids and stays the plan's.
     unsafe {
-        let relations = pgrx::PgList::<pg_sys::Oid>::from_pg((*(*query).plannedstmt).relationOids);
-        let schema = past_pgrx::get_namespace_oid(c"audit_log".as_ptr(), true);
-        let found = relations.iter_oid().any(|oid| past_pgrx::get_rel_namespace(oid) == schema);
-        std::mem::forget(relations);
-        found
+        let relations = (*(*query).plannedstmt).relationOids;
+        let count = if relations.is_null() { 0 } else { (*relations).length as usize };
+        (0..count).any(|i| (watchers.is_written)((*(*relations).elements.add(i)).oid_value))
     }
 }
 

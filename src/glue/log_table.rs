@@ -91,6 +91,11 @@ impl LogTable {
         }
     }
 
+    /// Whether a relation is a partition that was written to, wherever it is kept.
+    pub fn has_leaf(&self, relation: pg_sys::Oid) -> bool {
+        self.ranges.borrow().iter().any(|(_, leaf)| leaf.as_ref().is_some_and(|l| l.oid() == relation))
+    }
+
     /// Whether rows can be formed: the table is there and has the columns this library knows.
     fn known(&self) -> Option<pg_sys::Oid> {
         if let Some(parent) = self.parent.get() {

@@ -2,6 +2,7 @@
 
 use pgrx::pg_sys;
 
+use crate::glue::backend;
 use crate::glue::log_table::{Column, LogTable, Shape};
 
 /// A table that entries are written to.
@@ -87,6 +88,11 @@ thread_local! {
 
 pub fn of<T>(table: Table, run: impl FnOnce(&LogTable) -> T) -> T {
     TABLES.with(|tables| run(&tables[table as usize]))
+}
+
+/// Whether a relation is one of the log's, or a partition of it that is kept elsewhere.
+pub fn is_written(relation: pg_sys::Oid) -> bool {
+    backend::is_in_log_schema(relation) || TABLES.with(|tables| tables.iter().any(|t| t.has_leaf(relation)))
 }
 
 /// Forgets what may have changed of the tables.
