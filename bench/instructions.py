@@ -1,11 +1,11 @@
 """Counts the instructions that capture adds to a write, by callgrind on a single-user backend.
 
-    python3 instructions.py --bindir DIR --cluster DIR --out DIR [--accept]
+    python3 instructions.py --bindir DIR --cluster DIR --out DIR [--accept] [--each-index]
 
 The cluster has the databases `unwatched` and `watched` and is stopped; each count runs on a copy of it. A
 write's instructions are those of many writes less those of few, by their difference: what a session does once
 is not in them. The figures are compared with instructions.json beside this file; ends with 1 where a write
-costs more than 2 percent above it. --accept writes that file anew.
+costs more than 2 percent above it. --accept writes that file anew; --each-index tells what each index costs.
 """
 
 from __future__ import annotations
@@ -48,6 +48,13 @@ PARTS = [
     ("locks, until the commit lets them go", ["LockRelationOid", "LockReleaseAll"]),
     ("WAL, of heap and indexes", ["XLogInsert"]),
 ]
+
+
+# Each index of the log's partitions, by its first column; what a write costs without it says what it costs.
+INDEXES = ["occurred_at", "organization_id", "target_id", "actor_id", "category"]
+DROP = ("DO $$ DECLARE i regclass; BEGIN FOR i IN SELECT x.indexrelid FROM pg_inherits p JOIN pg_index x ON x.indrelid"
+        " = p.inhrelid JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0] WHERE p.inhparent ="
+        " 'audit_log.event'::regclass AND a.attname = '{column}' LOOP EXECUTE 'DROP INDEX ' || i; END LOOP; END $$;\n")
 
 
 def statements(write: str, n: int) -> str:
@@ -95,10 +102,10 @@ def functions(listing: str) -> dict[str, int]:
     return found
 
 
-def a_write(backend: Backend, database: str, write: str) -> dict[str, float]:
-    """Instructions of one write, by function."""
+def a_write(backend: Backend, database: str, write: str, before: str = "") -> dict[str, float]:
+    """Instructions of one write, by function, in a session that begins with another statement."""
     few, many = (BULK_FEW, BULK_MANY) if write in BULK else (FEW, MANY)
-    less, more = (backend.count(database, statements(write, n)) for n in (few, many))
+    less, more = (backend.count(database, before + statements(write, n)) for n in (few, many))
     return {name: (count - less.get(name, 0)) / (many - few) for name, count in more.items()}
 
 
@@ -107,7 +114,8 @@ def main() -> int:
     parser.add_argument("--bindir", type=Path, required=True)
     parser.add_argument("--cluster", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--accept", action="store_true")
+    parser.add_argument("--accept", action="store_true", help="make these figures the baseline")
+    parser.add_argument("--each-index", action="store_true", help="tell what each index costs an update")
     options = parser.parse_args()
     backend = Backend(options.bindir, options.cluster)
     known = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
@@ -121,6 +129,10 @@ def main() -> int:
         for label, names in PARTS:
             part = sum(after.get(name, 0) - before.get(name, 0) for name in names)
             print(f"   {part:>9,.0f}  {part / added:>4.0%}  {label}")
+        if options.each_index and write.endswith("update"):
+            for column in INDEXES:
+                without = a_write(backend, "watched", write, DROP.format(column=column))
+                print(f"   {after[''] - without['']:>9,.0f}  {(after[''] - without['']) / added:>4.0%}  index on {column}")
         if write in known and added > known[write]["added"] * (1 + TOLERANCE):
             worse.append(write)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # run.sh capture [OPTION …]: what capturing row changes costs, beside other solutions, in a throwaway cluster.
-# run.sh instructions [--accept]: how many instructions it adds, by callgrind, against bench/instructions.json.
+# run.sh instructions [--accept] [--each-index]: how many instructions it adds, by callgrind, against bench/instructions.json.
 # Builds a release into a server copy of its own, target/bench/postgres; with --bindir DIR that server is
 # used as it is. Results go to --out DIR, or target/bench/results. All options: run.sh capture --help
 source "$(dirname "$0")/../scripts/lib.sh"
@@ -9,7 +9,7 @@ bench="$project/target/bench"
 venv="$bench/venv"
 
 command=${1:-}
-case $command in capture | instructions) shift ;; *) die "run.sh capture [OPTION …] | instructions [--accept]" ;; esac
+case $command in capture | instructions) shift ;; *) die "run.sh capture [OPTION …] | instructions [--accept] [--each-index]" ;; esac
 bindir=
 out="$bench/results"
 options=()
@@ -65,7 +65,7 @@ if ! cmp -s "$project/bench/requirements.txt" "$venv/requirements.txt"; then
 fi
 driver() { PYTHONPATH="$project/bench" PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m capture "$@"; }
 # Wrong options, and --help, before anything is built.
-driver --check "${options[@]}"
+if [ "$command" = capture ]; then driver --check "${options[@]}"; fi
 case " ${options[*]} " in *" --help "* | *" -h "*) exit 0 ;; esac
 
 server

@@ -4,6 +4,9 @@ const MICROS_A_DAY: i64 = 86_400_000_000;
 /// Days from 1970-01-01 to PostgreSQL's zero, 2000-01-01.
 const DAYS_TO_2000: i64 = 10_957;
 
+/// The most bytes that a date or a timestamp has.
+pub const MOST: usize = 32;
+
 /// Appends `YYYY-MM-DD` for days since 2000-01-01; false, and nothing written, outside the years
 /// 1 to 9999, where the form is another.
 pub fn date(out: &mut Vec<u8>, days: i32) -> bool {

@@ -4,6 +4,8 @@
 //! (kind and length; every 32nd the end's offset instead), the keys' bytes, the values' bytes.
 //! Numbers and nested containers start at a multiple of four.
 
+use std::collections::TryReserveError;
+
 use crate::numeric_bytes;
 
 const HEADER: usize = 4;
@@ -84,10 +86,15 @@ impl ObjectWriter {
     fn has_room(&mut self, bytes: usize) -> bool {
         let fault = match self.bytes.len() - self.data + bytes > MAX_BYTES {
             true => Some(Fault::TooLarge),
-            false => self.bytes.try_reserve(bytes + ALIGNMENT).err().map(|_| Fault::OutOfMemory),
+            false => self.reserve(bytes + ALIGNMENT).err().map(|_| Fault::OutOfMemory),
         };
         self.fault = self.fault.or(fault);
         fault.is_none()
+    }
+
+    /// With room to grow where there is memory for that.
+    fn reserve(&mut self, bytes: usize) -> Result<(), TryReserveError> {
+        self.bytes.try_reserve(bytes).or_else(|_| self.bytes.try_reserve_exact(bytes))
     }
 
     fn append(&mut self, kind: u32, bytes: &[u8]) {
@@ -155,10 +162,11 @@ impl ObjectWriter {
         }
     }
 
-    /// Text that is written straight into place; where `write` says false, nothing was.
-    pub fn string_by(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
+    /// Text of so many bytes at the most, written straight into place; where `write` says false,
+    /// nothing was.
+    pub fn string_by(&mut self, most: usize, write: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
         let start = self.bytes.len();
-        let written = write(&mut self.bytes);
+        let written = !self.has_room(most) || write(&mut self.bytes);
         if written {
             self.entry(STRING, start);
         }

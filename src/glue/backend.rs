@@ -122,6 +122,12 @@ pub fn is_in_log_schema(relation: pg_sys::Oid) -> bool {
     }
 }
 
+/// Whether a relation is a partition. Called where no guard of pgrx is around.
+pub fn is_partition(relation: pg_sys::Oid) -> bool {
+    // SAFETY: a plain look-up by an oid; nothing is held that an error would skip.
+    unsafe { past_pgrx::get_rel_relispartition(relation) }
+}
+
 /// Tells every session, at commit, that what it cached of a relation is no longer true.
 pub fn invalidate(relation: pg_sys::Oid) {
     // SAFETY: the relation exists: its oid was just looked up.

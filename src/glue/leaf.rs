@@ -85,7 +85,7 @@ impl Leaf {
     /// `is_current` says, once it is locked, that what is known of it is not.
     ///
     /// # Safety
-    /// The rows were formed by `desc`, whose columns are the partition's, and are of one command.
+    /// The rows were formed by `desc`, whose columns are the partition's, in the order of capture.
     pub unsafe fn open_and_write(
         &self,
         rows: &[Row],
@@ -180,7 +180,12 @@ impl Keys {
 
 impl Drop for Leaf {
     fn drop(&mut self) {
-        // SAFETY: the context is this leaf's own.
-        unsafe { pg_sys::MemoryContextDelete(self.memory) };
+        // SAFETY: the context is this leaf's own; it may be the current one where making the leaf failed.
+        unsafe {
+            if pg_sys::CurrentMemoryContext == self.memory {
+                pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);
+            }
+            pg_sys::MemoryContextDelete(self.memory);
+        }
     }
 }

@@ -11,6 +11,7 @@ use pgrx::pg_sys;
 
 use super::bounds::Range;
 use super::leaf::Leaf;
+use super::memory::Memory;
 use super::past_pgrx;
 use super::slots::Slots;
 
@@ -37,11 +38,22 @@ pub struct Row {
     pub(super) tuple: pg_sys::HeapTuple,
     /// PostgreSQL's microseconds.
     pub(super) at: i64,
-    /// The command that it belongs to: later ones see it, whenever it is written.
+    /// The command it was captured in: later ones see it, whenever it is written.
     pub(super) command: pg_sys::CommandId,
 }
 
 impl Row {
+    /// A copy in another memory context.
+    pub fn copy(&self, memory: &Memory) -> Row {
+        // SAFETY: the tuple lives until the pending rows are dropped; the context lives.
+        unsafe {
+            let old = pg_sys::MemoryContextSwitchTo(memory.context());
+            let tuple = pg_sys::heap_copytuple(self.tuple);
+            pg_sys::MemoryContextSwitchTo(old);
+            Row { tuple, ..*self }
+        }
+    }
+
     pub fn bytes(&self) -> usize {
         // SAFETY: the tuple lives until the pending rows are dropped.
         unsafe { (*self.tuple).t_len as usize }
@@ -91,8 +103,17 @@ impl LogTable {
         }
     }
 
-    /// Whether a relation is a partition that was written to, wherever it is kept.
-    pub fn has_leaf(&self, relation: pg_sys::Oid) -> bool {
+    /// Whether the table is known at the moment.
+    pub fn is_known(&self) -> bool {
+        self.parent.get().is_some()
+    }
+
+    /// Whether a relation is the table, or a partition that was written to, wherever it is kept.
+    pub fn is(&self, relation: pg_sys::Oid) -> bool {
+        self.parent.get() == Some(relation) || self.has_leaf(relation)
+    }
+
+    fn has_leaf(&self, relation: pg_sys::Oid) -> bool {
         self.ranges.borrow().iter().any(|(_, leaf)| leaf.as_ref().is_some_and(|l| l.oid() == relation))
     }
 
@@ -102,12 +123,13 @@ impl LogTable {
             return Some(parent);
         }
         let oid = super::backend::relation_oid(self.shape.table)?;
+        let mut slots = self.slots.try_borrow_mut().ok()?;
         // SAFETY: the relation exists; its descriptor is copied while it is open.
         unsafe {
             let relation = pg_sys::table_open(oid, pg_sys::AccessShareLock as i32);
             let fits = super::leaf_shape::has_shape((*relation).rd_att, self.shape);
             if fits {
-                self.slots.borrow_mut().drop_all();
+                slots.drop_all();
                 if !self.desc.get().is_null() {
                     pg_sys::FreeTupleDesc(self.desc.get());
                 }
@@ -153,7 +175,7 @@ impl LogTable {
         datums.into_iter().zip(nulls).map(|(datum, null)| (!null).then_some(datum)).collect()
     }
 
-    /// Writes rows, as many from the front as share partition and command; how many that was. None where
+    /// Writes rows, as many from the front as share a partition; how many that was. None where
     /// that partition needs an INSERT.
     pub fn write(&self, rows: &[Row]) -> Option<usize> {
         let first = rows.first()?;
@@ -161,13 +183,13 @@ impl LogTable {
         for _ in 0..10 {
             let seen = self.invalidations.get();
             let (range, leaf) = self.leaf_for(first.at)?;
-            let count =
-                rows.iter().take_while(|r| range.contains(r.at) && r.command == first.command).count();
+            let count = rows.iter().take_while(|r| range.contains(r.at)).count();
             let is_current = || self.invalidations.get() == seen;
+            // Only an operator class of somebody's own could nest a write in a write.
+            let mut slots = self.slots.try_borrow_mut().ok()?;
             // SAFETY: the rows were formed by this descriptor, and the leaf has its shape.
-            let written = unsafe {
-                leaf.open_and_write(&rows[..count], self.desc.get(), &mut self.slots.borrow_mut(), is_current)
-            };
+            let written =
+                unsafe { leaf.open_and_write(&rows[..count], self.desc.get(), &mut slots, is_current) };
             if written {
                 return Some(count);
             }

@@ -13,6 +13,7 @@ extern "C-unwind" {
     pub fn GetOuterUserId() -> Oid;
     pub fn get_namespace_oid(name: *const c_char, missing_ok: bool) -> Oid;
     pub fn get_rel_namespace(relation: Oid) -> Oid;
+    pub fn get_rel_relispartition(relation: Oid) -> bool;
     pub fn IsInParallelMode() -> bool;
     pub fn pg_prng_uint64(state: *mut pg_prng_state) -> u64;
 

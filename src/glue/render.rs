@@ -330,7 +330,7 @@ pub fn put(renderer: &Renderer, object: &mut ObjectWriter, value: Option<pg_sys:
                 None => object.string(float_name(renderer.float(value))),
             },
             Renderer::DateTime(type_oid) => {
-                if !object.string_by(|out| iso(*type_oid, value, out)) {
+                if !object.string_by(iso_time::MOST, |out| iso(*type_oid, value, out)) {
                     object.string(date_time(*type_oid, value));
                 }
             }

@@ -52,6 +52,8 @@ pub unsafe fn insert_together(
     rows: &[Row],
     slots: *mut *mut pg_sys::TupleTableSlot,
 ) {
+    // The earliest command of all: whoever reads the log starts a batch of its own, so nobody between
+    // them can tell.
     let Some(command) = rows.first().map(|row| row.command) else { return };
     // SAFETY: by contract. A slot that owns its tuple is not made to copy it: each is lent its row,
     // and disowned again, first of all those that an error left with a row that is gone.

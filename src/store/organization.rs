@@ -15,6 +15,8 @@ const MAX_CACHED: usize = 10_000;
 
 thread_local! {
     static ENABLED: RefCell<HashMap<String, bool>> = RefCell::default();
+    /// Counts how often everything was forgotten.
+    static FORGOTTEN: Cell<u64> = const { Cell::new(0) };
     /// The table whose invalidation says that organizations changed.
     static SIGNAL: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
 }
@@ -25,6 +27,7 @@ pub fn enabled(organization: &str) -> Result<bool, AuditError> {
     if let Some(known) = ENABLED.with_borrow(|map| map.get(organization).copied()) {
         return Ok(known);
     }
+    let forgotten = FORGOTTEN.get();
     let enabled = match state(organization)? {
         Some(enabled) => enabled,
         // Not to be remembered; append says what is wrong with it.
@@ -40,6 +43,10 @@ pub fn enabled(organization: &str) -> Result<bool, AuditError> {
         None => return Ok(false),
     };
     SIGNAL.set(SIGNAL.get().or_else(signal));
+    // What changed while it was read may not be in what was read.
+    if forgotten != FORGOTTEN.get() {
+        return Ok(enabled);
+    }
     ENABLED.with_borrow_mut(|map| {
         if map.len() >= MAX_CACHED {
             map.clear();
@@ -69,6 +76,7 @@ pub fn changed() {
 }
 
 pub fn forget() {
+    FORGOTTEN.set(FORGOTTEN.get() + 1);
     ENABLED.with_borrow_mut(HashMap::clear);
 }
 

@@ -25,6 +25,8 @@ struct Batch {
     owner: u32,
     /// The subtransaction that wrote them, where it is another that may still roll back.
     written_by: Option<u32>,
+    /// Its rows are in the memory of those that are kept.
+    kept: bool,
     rows: [Vec<Row>; Table::COUNT],
 }
 
@@ -36,6 +38,8 @@ thread_local! {
     /// How many writes are going on: a trigger of somebody's on the log may nest them.
     static WRITING: Cell<u32> = const { Cell::new(0) };
     static MEMORY: Memory = const { Memory::new(c"audit_log pending entries") };
+    /// Of rows that a savepoint wrote for an outer transaction: few, and kept until it is over.
+    static KEPT: Memory = const { Memory::new(c"audit_log kept entries") };
 }
 
 /// Whether anything waits.
@@ -54,7 +58,7 @@ pub fn add(table: Table, values: &[Option<pg_sys::Datum>]) -> Result<(), AuditEr
     };
     let owner = backend::subtransaction();
     BATCHES.with_borrow_mut(|batches| {
-        if batches.last().is_none_or(|last| last.owner != owner || last.written_by.is_some()) {
+        if batches.last().is_none_or(|last| last.owner != owner || last.written_by.is_some() || last.kept) {
             batches.push(Batch { owner, ..Batch::default() });
         }
         if let Some(batch) = batches.last_mut() {
@@ -77,11 +81,12 @@ pub fn write() -> Result<(), AuditError> {
         let mut rows: [Vec<Row>; Table::COUNT] = Default::default();
         for batch in batches.iter_mut().filter(|batch| batch.written_by.is_none()) {
             batch.written_by = Some(writer);
-            for (all, its) in rows.iter_mut().zip(&mut batch.rows) {
-                match batch.owner == writer {
-                    true => all.append(its),
-                    false => all.extend_from_slice(its),
-                }
+            if batch.owner != writer && !std::mem::replace(&mut batch.kept, true) {
+                let rows = batch.rows.iter_mut().flatten();
+                KEPT.with(|memory| rows.for_each(|row| *row = row.copy(memory)));
+            }
+            for (all, its) in rows.iter_mut().zip(&batch.rows) {
+                all.extend_from_slice(its);
             }
         }
         rows
@@ -131,18 +136,23 @@ fn insert(table: Table, values: &[Option<pg_sys::Datum>]) -> Result<(), AuditErr
     spi::execute(table.insert(), &args).map(drop)
 }
 
-/// Lets go of what is written for good, and of the memory once nothing is kept.
+/// Lets go of what is written for good, and of memory that nothing is in.
 fn settle() {
-    let (kept, waiting) = BATCHES.with_borrow_mut(|batches| {
+    BATCHES.with_borrow_mut(|batches| {
         batches.retain(|batch| batch.written_by != Some(batch.owner));
-        let waiting =
-            batches.iter().filter(|batch| batch.written_by.is_none()).flat_map(|b| b.rows.iter().flatten());
-        (!batches.is_empty(), waiting.fold((0, 0), |(rows, bytes), row| (rows + 1, bytes + row.bytes())))
+        let waiting = batches.iter().filter(|batch| batch.written_by.is_none());
+        let rows = waiting.flat_map(|batch| batch.rows.iter().flatten());
+        WAITING.set(rows.fold((0, 0), |(rows, bytes), row| (rows + 1, bytes + row.bytes())));
+        if WRITING.get() > 0 {
+            return;
+        }
+        if batches.iter().all(|batch| batch.kept) {
+            MEMORY.with(Memory::reset);
+        }
+        if batches.is_empty() {
+            KEPT.with(Memory::reset);
+        }
     });
-    WAITING.set(waiting);
-    if !kept && WRITING.get() == 0 {
-        MEMORY.with(Memory::reset);
-    }
 }
 
 /// What a rolled-back savepoint captured is gone; what it wrote for outer ones waits again.

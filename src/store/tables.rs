@@ -90,9 +90,11 @@ pub fn of<T>(table: Table, run: impl FnOnce(&LogTable) -> T) -> T {
     TABLES.with(|tables| run(&tables[table as usize]))
 }
 
-/// Whether a relation is one of the log's, or a partition of it that is kept elsewhere.
+/// Whether a relation is one that entries are in: a table or partition of the log, wherever it is kept.
 pub fn is_written(relation: pg_sys::Oid) -> bool {
-    backend::is_in_log_schema(relation) || TABLES.with(|tables| tables.iter().any(|t| t.has_leaf(relation)))
+    let (is_one, all_known) =
+        TABLES.with(|tables| (tables.iter().any(|t| t.is(relation)), tables.iter().all(LogTable::is_known)));
+    is_one || (backend::is_in_log_schema(relation) && (!all_known || backend::is_partition(relation)))
 }
 
 /// Forgets what may have changed of the tables.
