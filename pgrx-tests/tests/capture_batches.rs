@@ -81,6 +81,39 @@ fn what_was_written_does_not_stay_in_the_sessions_memory() {
 }
 
 #[test]
+fn rows_written_for_an_outer_transaction_are_kept_by_the_batch_only() {
+    let mut db = watched_job();
+    db.run(
+        "CREATE FUNCTION copy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           BEGIN
+             INSERT INTO note SELECT i, 'x' FROM generate_series(1, 20000) i;
+             NEW.title := (SELECT sum(used_bytes) FROM pg_backend_memory_contexts WHERE name LIKE 'audit_log%');
+           EXCEPTION WHEN division_by_zero THEN NULL; END;
+           ASSERT NEW.title::bigint < 1 << 21, NEW.title; RETURN NULL; END $$;
+         CREATE TRIGGER zz AFTER INSERT ON job FOR EACH ROW EXECUTE FUNCTION copy();
+         INSERT INTO job VALUES (1)",
+    );
+    assert_eq!((complete(&mut db, "job"), complete(&mut db, "note")), (1, 20_000));
+}
+
+#[test]
+fn foreign_keys_do_not_take_batches_apart() {
+    let mut db = watched_job();
+    db.run(
+        "CREATE TABLE offer (id int PRIMARY KEY, job int REFERENCES job); SELECT audit_log.watch('offer')",
+    );
+    db.run(
+        "INSERT INTO job VALUES (1); BEGIN; INSERT INTO offer SELECT i, 1 FROM generate_series(1, 1000) i",
+    );
+    // Rows written together are of one command.
+    let commands = "SELECT count(DISTINCT e.cmin::text) FROM audit_log.event e WHERE target_type = 'offer' AND operation = 'i'";
+    let batches: usize = db.one(commands).parse().expect("a number");
+    assert!(batches <= 5, "{batches} batches");
+    db.run("COMMIT");
+    assert_eq!(complete(&mut db, "offer"), 1000);
+}
+
+#[test]
 fn nested_exception_blocks_keep_what_did_not_fail() {
     for (insert, each) in [(job as fn(i32) -> String, 1), (jobs, 300)] {
         let mut db = watched_job();
