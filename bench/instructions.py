@@ -57,6 +57,11 @@ DROP = ("DO $$ DECLARE i regclass; BEGIN FOR i IN SELECT x.indexrelid FROM pg_in
         " 'audit_log.event'::regclass AND a.attname = '{column}' LOOP EXECUTE 'DROP INDEX ' || i; END LOOP; END $$;\n")
 
 
+# A single-user backend does not take the database's own settings.
+CONTEXT = ("SET audit_log.context = '{\"actor\": {\"type\": \"user\", \"id\": \"1042\", \"name\": \"Ann Example\","
+           " \"email\": \"ann@example.com\"}, \"organization\": \"acme\"}';\n")
+
+
 def statements(write: str, n: int) -> str:
     """The session's input."""
     if write in BULK:
@@ -105,7 +110,7 @@ def functions(listing: str) -> dict[str, int]:
 def a_write(backend: Backend, database: str, write: str, before: str = "") -> dict[str, float]:
     """Instructions of one write, by function, in a session that begins with another statement."""
     few, many = (BULK_FEW, BULK_MANY) if write in BULK else (FEW, MANY)
-    less, more = (backend.count(database, before + statements(write, n)) for n in (few, many))
+    less, more = (backend.count(database, CONTEXT + before + statements(write, n)) for n in (few, many))
     return {name: (count - less.get(name, 0)) / (many - few) for name, count in more.items()}
 
 
