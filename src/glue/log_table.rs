@@ -187,9 +187,9 @@ impl LogTable {
             let is_current = || self.invalidations.get() == seen;
             // Only an operator class of somebody's own could nest a write in a write.
             let mut slots = self.slots.try_borrow_mut().ok()?;
+            let desc = self.desc.get();
             // SAFETY: the rows were formed by this descriptor, and the leaf has its shape.
-            let written =
-                unsafe { leaf.open_and_write(&rows[..count], self.desc.get(), &mut slots, is_current) };
+            let written = unsafe { leaf.open_and_write(&rows[..count], desc, &mut slots, is_current) };
             if written {
                 return Some(count);
             }

@@ -55,8 +55,9 @@ pub unsafe fn insert_together(
     // The earliest command of all: whoever reads the log starts a batch of its own, so nobody between
     // them can tell.
     let Some(command) = rows.first().map(|row| row.command) else { return };
-    // SAFETY: by contract. A slot that owns its tuple is not made to copy it: each is lent its row,
-    // and disowned again, first of all those that an error left with a row that is gone.
+    // A slot that owns its tuple is not made to copy it: each is lent its row, and disowned again,
+    // first of all those that an error left with a row that is gone.
+    // SAFETY: by contract; there are as many slots as rows.
     unsafe {
         for (i, row) in rows.iter().enumerate() {
             disown(*slots.add(i));
