@@ -96,7 +96,7 @@ COMMENT ON FUNCTION audit_log.guard(regclass) IS 'Makes a table append-only. Int
 -- Indexes belong to the partitions, not to the parents: so a partition can be dumped and restored
 -- as the plain table it is, and older ones may have others than the newest. Each is one more write
 -- an entry: what they have in common is time, eight bytes, and an id is unique by how it is made.
--- No two entries of a session share an instant, so there is nothing to deduplicate. Texts are only
+-- Entries rarely share filter and instant: there is next to nothing to deduplicate. Texts are only
 -- looked up by equality: text_pattern_ops compares their bytes without asking for a collation.
 CREATE FUNCTION audit_log.index_event_partition(partition regclass) RETURNS void
   LANGUAGE plpgsql
