@@ -2,9 +2,10 @@
 
 use pgrx::IntoDatum;
 
+use crate::glue::error::unwrap_or_raise;
 use crate::glue::function::{nothing, pg_function, uuid};
 use crate::glue::{callbacks, hooks, jsonb, setting};
-use crate::{api, capture, glue, store};
+use crate::{api, capture, store};
 
 pg_function!(audit_log_capture, pg_finfo_audit_log_capture, |call| {
     capture::row::capture(&call.trigger()?).map(nothing)
@@ -114,12 +115,11 @@ pub extern "C-unwind" fn _PG_init() {
     hooks::install(hooks::Watchers {
         is_waiting: store::pending::is_waiting,
         is_written: store::tables::is_written,
-        write: || glue::error::unwrap_or_raise(store::pending::write()),
+        write: || unwrap_or_raise(store::pending::write()),
     });
     callbacks::listen(callbacks::Listeners {
         before_commit: || {
-            capture::before_commit();
-            glue::error::unwrap_or_raise(store::before_commit());
+            unwrap_or_raise(capture::before_commit().and_then(|()| store::pending::write()));
         },
         ended: |committed| {
             capture::transaction_ended();

@@ -1,5 +1,6 @@
 //! `import`: records of other systems, one at a time.
 
+use audit_log_model::context::Context;
 use audit_log_model::event::{Relation, Target};
 use audit_log_model::{import, AuditError};
 use pgrx::pg_extern;
@@ -8,7 +9,7 @@ use serde_json::{json, Value};
 use crate::glue::error::{to_report, SqlResult};
 use crate::glue::jsonb;
 use crate::store::append::{self, NewEntry};
-use crate::store::provenance::{Provenance, Request};
+use crate::store::provenance::Provenance;
 use crate::store::{context, organization, vocabulary};
 
 #[pg_extern(sql = false)]
@@ -39,11 +40,14 @@ pub fn import_event(record: &Value, format: &str) -> Result<uuid::Uuid, AuditErr
         return Err(append::not_enabled(organization));
     }
     let source = json!({"format": format, "record": record});
-    let request = Request {
-        remote_addr: event.remote_addr.as_deref(),
-        access_route: event.access_route.as_deref(),
-        user_agent: event.user_agent.as_deref(),
-        request_id: event.request_id.as_deref(),
+    let context = Context {
+        actor: Some(event.actor),
+        effective_actor: event.effective_actor,
+        remote_addr: event.remote_addr,
+        access_route: event.access_route,
+        user_agent: event.user_agent,
+        request_id: event.request_id,
+        ..Context::default()
     };
     let metadata = event.metadata.filter(|m| !m.is_empty()).map(Value::Object);
     let (id, _) = append::append(&NewEntry {
@@ -56,7 +60,7 @@ pub fn import_event(record: &Value, format: &str) -> Result<uuid::Uuid, AuditErr
         after: event.after.as_ref().map(jsonb::from_value).transpose()?,
         metadata: metadata.as_ref().map(jsonb::from_value).transpose()?,
         source: Some(&source),
-        ..NewEntry::from(&Provenance::new(Some(&event.actor), event.effective_actor.as_ref(), &request)?)
+        ..NewEntry::from(&Provenance::of(&context)?)
     })?;
     Ok(id)
 }

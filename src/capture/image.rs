@@ -32,10 +32,7 @@ pub fn of(plan: &Plan, row: &Values, include: impl Fn(usize) -> bool) -> Result<
                 _ => render::put(&plan.renderers[*at], &mut object, plan.value(row, *at)),
             }
         }
-        object.finish().map(Image).map_err(|fault| match fault {
-            Fault::TooLarge => too_large(plan),
-            Fault::OutOfMemory => out_of_memory(plan),
-        })
+        object.finish().map(Image).map_err(|fault| refused(plan, fault))
     };
     if !plan.calls_types {
         return write();
@@ -43,26 +40,25 @@ pub fn of(plan: &Plan, row: &Values, include: impl Fn(usize) -> bool) -> Result<
     let _settings = FixedSettings::begin();
     // What PostgreSQL cannot render in jsonb's limits it says itself.
     PgTryBuilder::new(std::panic::AssertUnwindSafe(write))
-        .catch_when(PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, |_| Err(too_large(plan)))
+        .catch_when(PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, |_| Err(refused(plan, Fault::TooLarge)))
         .execute()
 }
 
-fn too_large(plan: &Plan) -> AuditError {
+fn refused(plan: &Plan, fault: Fault) -> AuditError {
     let label = backend::relation_label(plan.watch.root).unwrap_or_default();
-    AuditError::new(
-        Code::RowImageTooLarge,
-        format!("a row of {label} is too large for the audit log"),
-        format!("A row state holds at most 256 MB. Leave large columns out: audit_log.watch('{label}', ignore => ARRAY['<column>'])."),
-    )
-}
-
-fn out_of_memory(plan: &Plan) -> AuditError {
-    let label = backend::relation_label(plan.watch.root).unwrap_or_default();
-    AuditError::new(
-        Code::OutOfMemory,
-        format!("there is no memory for the audit log's copy of a row of {label}"),
-        format!("Leave large columns out: audit_log.watch('{label}', ignore => ARRAY['<column>'])."),
-    )
+    let ignore = format!("Leave large columns out: audit_log.watch('{label}', ignore => ARRAY['<column>']).");
+    match fault {
+        Fault::TooLarge => AuditError::new(
+            Code::RowImageTooLarge,
+            format!("a row of {label} is too large for the audit log"),
+            format!("A row state holds at most 256 MB. {ignore}"),
+        ),
+        Fault::OutOfMemory => AuditError::new(
+            Code::OutOfMemory,
+            format!("there is no memory for the audit log's copy of a row of {label}"),
+            ignore,
+        ),
+    }
 }
 
 /// A row of a table as capture would record it; all columns where the table is not watched.

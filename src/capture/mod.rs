@@ -7,12 +7,16 @@ pub mod plan;
 pub mod row;
 pub mod truncate;
 
+use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
+use crate::glue::backend;
+
 /// The last moment to write what still waits for its other half.
-pub fn before_commit() {
-    if !moved::is_empty() {
-        crate::glue::error::unwrap_or_raise(crate::glue::backend::with_snapshot(row::flush_pending));
+pub fn before_commit() -> Result<(), AuditError> {
+    match moved::is_empty() {
+        true => Ok(()),
+        false => backend::with_snapshot(row::flush_pending),
     }
 }
 

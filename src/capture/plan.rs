@@ -51,18 +51,11 @@ pub struct Plan {
 
 thread_local! {
     static PLANS: RefCell<HashMap<pg_sys::Oid, Rc<Plan>>> = RefCell::default();
-    /// The plan asked for last.
-    static LAST: RefCell<Option<(pg_sys::Oid, Rc<Plan>)>> = const { RefCell::new(None) };
 }
 
 /// The plan of a table that a trigger fired on; None where it is no longer watched.
 pub fn of(relation: pg_sys::Oid, row_type: impl FnOnce() -> RowType) -> Result<Option<Rc<Plan>>, AuditError> {
-    let is_it = |(oid, plan): &(pg_sys::Oid, Rc<Plan>)| (*oid == relation).then(|| plan.clone());
-    if let Some(plan) = LAST.with_borrow(|last| last.as_ref().and_then(is_it)) {
-        return Ok(Some(plan));
-    }
     if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&relation).cloned()) {
-        LAST.set(Some((relation, plan.clone())));
         return Ok(Some(plan));
     }
     let Some(watch) = watch_of(relation)? else { return Ok(None) };
@@ -88,7 +81,6 @@ pub fn watch_of(relation: pg_sys::Oid) -> Result<Option<Watch>, AuditError> {
 
 /// Forgets plans that depend on a relation, or all of them.
 pub fn relation_changed(relation: Option<pg_sys::Oid>) {
-    LAST.set(None);
     PLANS.with_borrow_mut(|plans| match relation {
         None => plans.clear(),
         Some(changed) => plans.retain(|oid, plan| *oid != changed && plan.watch.root != changed),

@@ -58,25 +58,15 @@ pub fn trigger_depth() -> i32 {
     unsafe { pgrx::direct_function_call::<i32>(pg_sys::pg_trigger_depth, &[]) }.unwrap_or_default()
 }
 
-pub fn application_name() -> Option<String> {
+/// application_name as it is now; to be used at once.
+pub fn application_name<'a>() -> &'a [u8] {
     // SAFETY: the setting is NULL or a terminated string.
-    let name = unsafe {
-        let name = pg_sys::application_name;
-        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
-    };
-    name.filter(|n| !n.is_empty())
-}
-
-/// Whether application_name is this; None for an empty one.
-pub fn application_name_is(name: Option<&str>) -> bool {
-    // SAFETY: the setting is NULL or a terminated string.
-    let now = unsafe {
+    unsafe {
         match pg_sys::application_name.is_null() {
             true => &[],
             false => CStr::from_ptr(pg_sys::application_name).to_bytes(),
         }
-    };
-    now == name.unwrap_or_default().as_bytes()
+    }
 }
 
 /// PostgreSQL's own errors where nothing may be written.

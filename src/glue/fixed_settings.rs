@@ -21,7 +21,7 @@ pub struct FixedSettings {
 
 impl FixedSettings {
     pub fn begin() -> Self {
-        // SAFETY: these are this process's own variables; the zone "GMT" always loads.
+        // SAFETY: these are this process's own variables; the zone "UTC" always loads.
         unsafe {
             let saved = FixedSettings {
                 date_style: pg_sys::DateStyle,

@@ -98,10 +98,7 @@ unsafe extern "C-unwind" fn executor_start(query: *mut QueryDesc, flags: i32) {
         if is_waiting() && reads_log(query) {
             tell();
         }
-        match PREVIOUS_START.get() {
-            Some(hook) => hook(query, flags),
-            None => past_pgrx::standard_ExecutorStart(query, flags),
-        }
+        PREVIOUS_START.get().unwrap_or(past_pgrx::standard_ExecutorStart)(query, flags);
     }
 }
 
@@ -109,12 +106,7 @@ unsafe extern "C-unwind" fn executor_finish(query: *mut QueryDesc) {
     let outer = FINISHING.get();
     FINISHING.set(outer + 1);
     // SAFETY: the call is PostgreSQL's own, passed on.
-    unsafe {
-        match PREVIOUS_FINISH.get() {
-            Some(hook) => hook(query),
-            None => past_pgrx::standard_ExecutorFinish(query),
-        }
-    }
+    unsafe { PREVIOUS_FINISH.get().unwrap_or(past_pgrx::standard_ExecutorFinish)(query) };
     FINISHING.set(outer);
     // What triggers did is part of the statement that fired them.
     if outer == 0 {
@@ -128,12 +120,7 @@ unsafe extern "C-unwind" fn executor_end(query: *mut QueryDesc) {
         tell_if_waiting();
     }
     // SAFETY: the call is PostgreSQL's own, passed on.
-    unsafe {
-        match PREVIOUS_END.get() {
-            Some(hook) => hook(query),
-            None => past_pgrx::standard_ExecutorEnd(query),
-        }
-    }
+    unsafe { PREVIOUS_END.get().unwrap_or(past_pgrx::standard_ExecutorEnd)(query) };
 }
 
 #[allow(clippy::too_many_arguments)] // PostgreSQL's signature.
@@ -148,23 +135,8 @@ unsafe extern "C-unwind" fn process_utility(
     completion: *mut QueryCompletion,
 ) {
     tell_if_waiting();
+    let run = PREVIOUS_UTILITY.get().unwrap_or(past_pgrx::standard_ProcessUtility);
     // SAFETY: the call is PostgreSQL's own, passed on.
-    unsafe {
-        match PREVIOUS_UTILITY.get() {
-            Some(hook) => {
-                hook(statement, text, read_only, context, params, environment, receiver, completion)
-            }
-            None => past_pgrx::standard_ProcessUtility(
-                statement,
-                text,
-                read_only,
-                context,
-                params,
-                environment,
-                receiver,
-                completion,
-            ),
-        }
-    }
+    unsafe { run(statement, text, read_only, context, params, environment, receiver, completion) };
     tell_if_waiting();
 }

@@ -110,11 +110,8 @@ impl LogTable {
 
     /// Whether a relation is the table, or a partition that was written to, wherever it is kept.
     pub fn is(&self, relation: pg_sys::Oid) -> bool {
-        self.parent.get() == Some(relation) || self.has_leaf(relation)
-    }
-
-    fn has_leaf(&self, relation: pg_sys::Oid) -> bool {
-        self.ranges.borrow().iter().any(|(_, leaf)| leaf.as_ref().is_some_and(|l| l.oid() == relation))
+        let is_leaf = |leaf: &Option<Rc<Leaf>>| leaf.as_ref().is_some_and(|leaf| leaf.oid() == relation);
+        self.parent.get() == Some(relation) || self.ranges.borrow().iter().any(|(_, leaf)| is_leaf(leaf))
     }
 
     /// Whether rows can be formed: the table is there and has the columns this library knows.

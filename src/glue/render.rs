@@ -376,6 +376,10 @@ pub fn column_text(
         Renderer::Int2 => Some((value.value() as i16).to_string()),
         Renderer::Int4 => Some((value.value() as i32).to_string()),
         Renderer::Int8 => Some((value.value() as i64).to_string()),
+        Renderer::Text | Renderer::Uuid | Renderer::DateTime(_) => {
+            // SAFETY: as below; none of these reads a setting.
+            Some(unsafe { renderer.text(type_oid, value) })
+        }
         _ => {
             let _settings = FixedSettings::begin();
             // SAFETY: the value is of the renderer's type: both come from the same row type.

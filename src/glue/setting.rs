@@ -52,12 +52,18 @@ pub fn auto_enable_organizations() -> bool {
     AUTO_ENABLE.get()
 }
 
-/// Gives the context's text; empty where none is set.
+/// Gives the context's text; empty where none is set. What reads it sets no other.
 pub fn with_context<T>(read: impl FnOnce(&CStr) -> T) -> T {
-    match CONTEXT.get() {
-        Some(text) => read(&text),
-        None => read(c""),
-    }
+    // SAFETY: the setting is NULL or a terminated string, which lasts as long as nobody sets another.
+    let text = unsafe {
+        let text = *CONTEXT.as_ptr();
+        if text.is_null() {
+            c""
+        } else {
+            CStr::from_ptr(text)
+        }
+    };
+    read(text)
 }
 
 /// Sets the context as SET or SET LOCAL would; the check runs and may fail.

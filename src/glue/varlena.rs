@@ -67,6 +67,12 @@ impl Kept {
         }
     }
 
+    /// What follows the varlena's header.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the value is a varlena of this value's own.
+        unsafe { super::tuple::varlena_bytes(self.0.as_ptr().cast()) }
+    }
+
     /// The value, valid as long as this is.
     pub fn datum(&self) -> pg_sys::Datum {
         pg_sys::Datum::from(self.0.as_ptr())

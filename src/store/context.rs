@@ -24,7 +24,7 @@ impl Current {
     fn new(context: Context) -> Result<Self, AuditError> {
         let metadata = (!context.metadata.is_empty()).then(|| Value::Object(context.metadata.clone()));
         Ok(Current {
-            provenance: Provenance::of_context(&context)?,
+            provenance: Provenance::of(&context)?,
             metadata: metadata.as_ref().map(Kept::jsonb).transpose()?,
             context,
         })

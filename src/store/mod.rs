@@ -13,7 +13,6 @@ pub mod stamp;
 pub mod tables;
 pub mod vocabulary;
 
-use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
 /// Forgets what was only true if the transaction had committed.
@@ -32,11 +31,6 @@ pub fn relation_changed(relation: Option<pg_sys::Oid>) {
     if relation.is_none() {
         session::forget();
     }
-}
-
-/// The last moment to write.
-pub fn before_commit() -> Result<(), AuditError> {
-    pending::write()
 }
 
 pub fn subtransaction_aborted(subtransaction: u32) {

@@ -76,6 +76,10 @@ pub fn add(table: Table, values: &[Option<pg_sys::Datum>]) -> Result<(), AuditEr
 /// Writes all that waits. What an outer transaction captured is kept until this one can no longer
 /// roll it back alone.
 pub fn write() -> Result<(), AuditError> {
+    // At every commit it is asked for, and a snapshot is not for nothing.
+    if !is_waiting() {
+        return Ok(());
+    }
     let writer = backend::subtransaction();
     let rows = BATCHES.with_borrow_mut(|batches| {
         let mut rows: [Vec<Row>; Table::COUNT] = Default::default();

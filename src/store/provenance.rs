@@ -21,15 +21,6 @@ pub struct Provenance {
     pub longest_id: usize,
 }
 
-/// Where it came from, as text.
-#[derive(Default)]
-pub struct Request<'a> {
-    pub remote_addr: Option<&'a str>,
-    pub access_route: Option<&'a [String]>,
-    pub user_agent: Option<&'a str>,
-    pub request_id: Option<&'a str>,
-}
-
 fn columns(actor: Option<&Actor>) -> ActorColumns {
     let text = |text: Option<&str>| text.map(Kept::text);
     match actor {
@@ -42,34 +33,20 @@ fn columns(actor: Option<&Actor>) -> ActorColumns {
 
 impl Provenance {
     /// Nobody named is the system; an effective actor that is the actor is nobody else.
-    pub fn new(
-        actor: Option<&Actor>,
-        effective: Option<&Actor>,
-        request: &Request,
-    ) -> Result<Self, AuditError> {
+    pub fn of(context: &Context) -> Result<Self, AuditError> {
         let system = Actor::system();
-        let actor = actor.unwrap_or(&system);
-        let effective = effective.filter(|e| *e != actor);
+        let actor = context.actor.as_ref().unwrap_or(&system);
+        let effective = context.effective_actor.as_ref().filter(|e| *e != actor);
         let length = |a: Option<&Actor>| a.and_then(|a| a.id.as_ref()).map_or(0, String::len);
         Ok(Provenance {
             actor: columns(Some(actor)),
             effective: columns(effective),
-            remote_addr: request.remote_addr.map(Kept::inet).transpose()?,
-            access_route: request.access_route.map(Kept::inets).transpose()?,
-            user_agent: request.user_agent.map(Kept::text),
-            request_id: request.request_id.map(Kept::text),
+            remote_addr: context.remote_addr.as_deref().map(Kept::inet).transpose()?,
+            access_route: context.access_route.as_deref().map(Kept::inets).transpose()?,
+            user_agent: context.user_agent.as_deref().map(Kept::text),
+            request_id: context.request_id.as_deref().map(Kept::text),
             longest_id: length(Some(actor)).max(length(effective)),
         })
-    }
-
-    pub fn of_context(context: &Context) -> Result<Self, AuditError> {
-        let request = Request {
-            remote_addr: context.remote_addr.as_deref(),
-            access_route: context.access_route.as_deref(),
-            user_agent: context.user_agent.as_deref(),
-            request_id: context.request_id.as_deref(),
-        };
-        Self::new(context.actor.as_ref(), context.effective_actor.as_ref(), &request)
     }
 
     /// The eight columns of actor and effective actor, in the table's order.

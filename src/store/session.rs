@@ -12,7 +12,6 @@ use crate::glue::varlena::Kept;
 /// The columns of a session as it is now.
 pub struct Session {
     roles: Roles,
-    application: Option<String>,
     columns: [Option<Kept>; 2],
 }
 
@@ -23,7 +22,7 @@ thread_local! {
 /// The session as it is now; what its datums point to lives as long as what is returned.
 pub fn current() -> Rc<Session> {
     let roles = identity::roles();
-    let is_it = |s: &&Rc<Session>| s.roles == roles && backend::application_name_is(s.application.as_deref());
+    let is_it = |s: &&Rc<Session>| s.roles == roles && backend::application_name() == s.application();
     let known = SESSION.with_borrow(|session| session.as_ref().filter(is_it).cloned());
     known.unwrap_or_else(|| {
         let session = Rc::new(Session::new(roles));
@@ -35,9 +34,15 @@ pub fn current() -> Rc<Session> {
 impl Session {
     fn new(roles: Roles) -> Self {
         let application = backend::application_name();
-        let columns =
-            [Some(Kept::text(&identity::database_user(roles))), application.as_deref().map(Kept::text)];
-        Session { roles, application, columns }
+        let columns = [
+            Some(Kept::text(&identity::database_user(roles))),
+            (!application.is_empty()).then(|| Kept::text(&String::from_utf8_lossy(application))),
+        ];
+        Session { roles, columns }
+    }
+
+    fn application(&self) -> &[u8] {
+        self.columns[1].as_ref().map_or(b"", Kept::bytes)
     }
 
     /// database_user, application_name.

@@ -16,6 +16,13 @@ impl Table {
     pub const COUNT: usize = 2;
     pub const ALL: [Table; Self::COUNT] = [Table::Event, Table::EventTarget];
 
+    const fn shape(self) -> &'static Shape {
+        match self {
+            Table::Event => &Shape { table: c"event", columns: &EVENT_COLUMNS },
+            Table::EventTarget => &Shape { table: c"event_target", columns: &EVENT_TARGET_COLUMNS },
+        }
+    }
+
     /// The statement that inserts a row, a parameter a column.
     pub fn insert(self) -> &'static str {
         match self {
@@ -79,11 +86,10 @@ const EVENT_TARGET_COLUMNS: [Column; 5] = [
     required("target_id", pg_sys::TEXTOID),
 ];
 
-static EVENT: Shape = Shape { table: c"event", columns: &EVENT_COLUMNS };
-static EVENT_TARGET: Shape = Shape { table: c"event_target", columns: &EVENT_TARGET_COLUMNS };
-
 thread_local! {
-    static TABLES: [LogTable; Table::COUNT] = const { [LogTable::new(&EVENT), LogTable::new(&EVENT_TARGET)] };
+    static TABLES: [LogTable; Table::COUNT] = const {
+        [LogTable::new(Table::Event.shape()), LogTable::new(Table::EventTarget.shape())]
+    };
 }
 
 pub fn of<T>(table: Table, run: impl FnOnce(&LogTable) -> T) -> T {
@@ -107,9 +113,5 @@ pub fn typed(
     table: Table,
     values: &[Option<pg_sys::Datum>],
 ) -> impl Iterator<Item = (pg_sys::Oid, Option<pg_sys::Datum>)> + '_ {
-    let shape = match table {
-        Table::Event => &EVENT,
-        Table::EventTarget => &EVENT_TARGET,
-    };
-    shape.columns.iter().map(|c| c.type_oid).zip(values.iter().copied())
+    table.shape().columns.iter().map(|c| c.type_oid).zip(values.iter().copied())
 }
