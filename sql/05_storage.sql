@@ -48,7 +48,8 @@ CREATE TABLE audit_log.event (
   request_id text,
   database_user text NOT NULL,
   application_name text,
-  source jsonb
+  source jsonb,
+  other_type text COLLATE "C"
 ) PARTITION BY RANGE (occurred_at);
 COMMENT ON TABLE audit_log.event IS 'Entries as stored; read them through audit_log.entry. Append-only.';
 COMMENT ON COLUMN audit_log.event.feed IS 'Epoch (high 16 bits) and top-level transaction (low 48 bits): the feed''s order, with id.';
@@ -57,6 +58,7 @@ COMMENT ON COLUMN audit_log.event.operation IS 'i, u, d, t; NULL for recorded ev
 COMMENT ON COLUMN audit_log.event.effective_actor_type IS 'NULL, like its three companions, where nobody is impersonated.';
 COMMENT ON COLUMN audit_log.event.targets IS 'NULL where target_type, target_id and target_name say everything.';
 COMMENT ON COLUMN audit_log.event.source IS 'Of an imported entry: {"format", "record"}, the record as it came.';
+COMMENT ON COLUMN audit_log.event.other_type IS 'target_type where it is not the one its category belongs to: what a filter by type does not find by category.';
 
 CREATE TABLE audit_log.event_target (
   occurred_at timestamptz NOT NULL,
@@ -109,6 +111,7 @@ BEGIN
   EXECUTE pg_catalog.format('CREATE INDEX ON %s (actor_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE actor_id IS NOT NULL', partition);
   EXECUTE pg_catalog.format('CREATE INDEX ON %s (effective_actor_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE effective_actor_id IS NOT NULL', partition);
   EXECUTE pg_catalog.format('CREATE INDEX ON %s (category text_pattern_ops, occurred_at) WITH (deduplicate_items = off)', partition);
+  EXECUTE pg_catalog.format('CREATE INDEX ON %s (other_type text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE other_type IS NOT NULL', partition);
 END
 $$;
 COMMENT ON FUNCTION audit_log.index_event_partition(regclass) IS 'Gives a partition of event its indexes. Internal.';

@@ -4,28 +4,13 @@ CREATE FUNCTION audit_log.state_bytes(before jsonb, after jsonb) RETURNS bigint
   LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_state_bytes';
 COMMENT ON FUNCTION audit_log.state_bytes(jsonb, jsonb) IS 'Bytes of both row states together when nothing is compressed. Internal.';
 
-CREATE FUNCTION audit_log.small_object(before jsonb, after jsonb, state jsonb) RETURNS boolean
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE
-  SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT audit_log.state_bytes(before, after) <= 16777216 AND pg_catalog.jsonb_typeof(state) = 'object'
-$$;
-COMMENT ON FUNCTION audit_log.small_object(jsonb, jsonb, jsonb) IS 'Whether a row state is an object that changes() looks into. Internal.';
-
 CREATE FUNCTION audit_log.changes(before jsonb, after jsonb) RETURNS jsonb
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE
-  SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT pg_catalog.jsonb_object_agg(k.key, pg_catalog.jsonb_build_array(before -> k.key, after -> k.key))
-  -- A page of large ones would need all the server's memory: they have none.
-  FROM (SELECT pg_catalog.jsonb_object_keys(before) AS key WHERE audit_log.small_object(before, after, before)
-        UNION
-        SELECT pg_catalog.jsonb_object_keys(after) WHERE audit_log.small_object(before, after, after)) k
-  -- A redacted column is only there when it changed.
-  -- As text: 1.0 and 1.00 are equal as jsonb, and yet somebody changed one to the other.
-  WHERE (before -> k.key)::text IS DISTINCT FROM (after -> k.key)::text OR before ->> k.key = '[redacted]'
-$$;
-COMMENT ON FUNCTION audit_log.changes(jsonb, jsonb) IS 'What differs between two row states, {"column": [old, new]}; NULL where nothing does, or where the states together have over 16 MB.';
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_changes';
+COMMENT ON FUNCTION audit_log.changes(jsonb, jsonb) IS 'What differs between two row states, {"column": [old, new]}, by their text; a redacted column always does. NULL where nothing differs, or where the states together have over 16 MB.';
+
+CREATE FUNCTION audit_log.primary_target(target_type text, target_id text, target_name text) RETURNS jsonb
+  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_primary_target';
+COMMENT ON FUNCTION audit_log.primary_target(text, text, text) IS 'A list of targets that has one, the primary. Internal.';
 
 CREATE VIEW audit_log.entry WITH (security_invoker = true) AS
 SELECT e.id,
@@ -45,9 +30,7 @@ SELECT e.id,
        e.target_type,
        e.target_id,
        e.target_name,
-       coalesce(e.targets, pg_catalog.jsonb_build_array(
-         pg_catalog.jsonb_build_object('type', e.target_type, 'id', e.target_id, 'relation', 'primary')
-         || CASE WHEN e.target_name IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('name', e.target_name) END)) AS targets,
+       coalesce(e.targets, audit_log.primary_target(e.target_type, e.target_id, e.target_name)) AS targets,
        e.before,
        e.after,
        audit_log.changes(e.before, e.after) AS changes,

@@ -22,7 +22,7 @@ GRANT SELECT ON
   audit_log.event, audit_log.event_target, audit_log.relation_name, audit_log.watch_trigger, audit_log.category_definition, audit_log.category_deprecation
 TO audit_log_reader, audit_log_bound;
 GRANT EXECUTE ON FUNCTION
-  audit_log.readable_organizations(), audit_log.state_bytes(jsonb, jsonb), audit_log.small_object(jsonb, jsonb, jsonb), audit_log.changes(jsonb, jsonb), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
+  audit_log.readable_organizations(), audit_log.state_bytes(jsonb, jsonb), audit_log.changes(jsonb, jsonb), audit_log.primary_target(text, text, text), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
   audit_log.relation_label(regclass), audit_log.lineage_of(regclass), audit_log.row_json(regclass, record),
   audit_log.live_row(regclass, text), audit_log.row_events(regclass, text),
   audit_log.row_forward(regclass, text, timestamptz, uuid), audit_log.row_backward(regclass, text, timestamptz, uuid),

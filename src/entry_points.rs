@@ -4,7 +4,7 @@ use pgrx::IntoDatum;
 
 use crate::glue::error::unwrap_or_raise;
 use crate::glue::function::{nothing, pg_function, uuid};
-use crate::glue::{callbacks, hooks, jsonb, setting};
+use crate::glue::{callbacks, hooks, jsonb, jsonb_read, setting};
 use crate::{api, capture, store};
 
 pg_function!(audit_log_capture, pg_finfo_audit_log_capture, |call| {
@@ -102,6 +102,18 @@ pg_function!(audit_log_check_metadata_schema, pg_finfo_audit_log_check_metadata_
 pg_function!(audit_log_state_bytes, pg_finfo_audit_log_state_bytes, |call| {
     let args = call.args();
     Ok(((args.jsonb_size(0) + args.jsonb_size(1)) as i64).into_datum())
+});
+
+pg_function!(audit_log_changes, pg_finfo_audit_log_changes, |call| {
+    let args = call.args();
+    Ok(jsonb_read::changes(args.datum(0), args.datum(1), store::entry::MOST_COMPARED))
+});
+
+pg_function!(audit_log_primary_target, pg_finfo_audit_log_primary_target, |call| {
+    let args = call.args();
+    let (kind, id, name) = (args.text(0).unwrap_or_default(), args.text(1), args.text(2));
+    let (id, name) = (id.as_deref().map(str::as_bytes), name.as_deref().map(str::as_bytes));
+    Ok(Some(jsonb_read::primary_target(kind.as_bytes(), id, name)))
 });
 
 pg_function!(audit_log_row_json, pg_finfo_audit_log_row_json, |call| {

@@ -17,6 +17,8 @@ pub mod jsonb_object;
 pub mod list_request;
 pub mod nearest;
 pub mod numeric_bytes;
+pub mod posting;
+pub mod read_plan;
 pub mod schema_refs;
 pub mod watch_options;
 pub mod window;

@@ -3,14 +3,15 @@
 use audit_log_model::list_request::{check_items, check_limit, ListRequest, Page};
 use audit_log_model::AuditError;
 use chrono::{DateTime, Utc};
+use pgrx::IntoDatum;
 
 use super::organizations::{bound_to_caller, caller_reads_all, refusal};
 use crate::glue::backend;
 use crate::glue::spi;
 use crate::glue::srf::Output;
 use crate::store::append;
-use crate::store::page::{self, Scope, Shape};
-use crate::store::{organization, stamp, vocabulary};
+use crate::store::page::{self, Scope};
+use crate::store::{entry, organization, stamp, vocabulary};
 
 /// The arguments of `list` as SQL gives them; instants in PostgreSQL's microseconds.
 pub struct Arguments {
@@ -55,8 +56,9 @@ fn instant(field: &str, pg_micros: i64) -> Result<DateTime<Utc>, AuditError> {
 pub fn list(arguments: Arguments, output: &mut Output) -> Result<(), AuditError> {
     let request = arguments.check()?;
     let (scope, page) = prepare(&request)?;
-    page::read(&request, &page, &scope, Shape::Rows, |row, next| output.put_with(row, next))?;
-    Ok(())
+    let (found, next) = page::read(&request, &page, &scope)?;
+    let next = next.as_deref().and_then(IntoDatum::into_datum);
+    found.iter().try_for_each(|one| output.put_columns(entry::columns(&one.row)?.into_iter().chain([next])))
 }
 
 /// Checks a request against the vocabulary and the caller's rights.

@@ -6,7 +6,10 @@ use serde_json::{json, Value};
 
 use super::list::prepare;
 use crate::glue::args;
-use crate::store::page::{self, Shape};
+use crate::glue::backend;
+use crate::glue::partition::Kept;
+use crate::glue::spi::{self, Arg};
+use crate::store::{entry, page};
 
 /// The answer to a request, or the envelope of what is wrong with it, as JSON text; anything but
 /// the four codes is not the request's fault and is an error.
@@ -22,14 +25,21 @@ fn answer(request: &Value) -> Result<String, AuditError> {
     let request = ListRequest::from_json(request)?;
     let (scope, page) = prepare(&request).map_err(as_in_json)?;
     // Entries go through as text: whatever jsonb holds is listed, and comes out unaltered.
-    let mut results = Vec::new();
-    let next = page::read(&request, &page, &scope, Shape::Json, |row, _| {
-        results.extend(row.datum(3).map(args::jsonb_text).transpose()?);
-        Ok(())
-    })?;
+    let (found, next) = page::read(&request, &page, &scope)?;
+    let results = found.iter().map(|one| entry_json(&one.row)).collect::<Result<Vec<_>, _>>()?;
     let (more, next) = (Value::from(next.is_some()), Value::from(next));
     let results = results.join(",");
     Ok(format!(r#"{{"success":true,"results":[{results}],"moreDataAvailable":{more},"nextCursor":{next}}}"#))
+}
+
+fn entry_json(row: &Kept) -> Result<String, AuditError> {
+    let (row_type, value) = backend::composite(c"entry", &entry::columns(row)?)
+        .ok_or_else(|| AuditError::internal("audit_log.entry has other columns than this library knows"))?;
+    let sql = include_str!("../../sql/queries/entry_json.sql");
+    spi::select(sql, &[Arg::datum(row_type, Some(value))], |rows| {
+        let json = rows.iter().next().and_then(|row| row.datum(1));
+        args::jsonb_text(json.ok_or_else(|| AuditError::internal("entry_json gave nothing"))?)
+    })
 }
 
 /// Names an argument as the request spells it.

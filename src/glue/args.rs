@@ -37,29 +37,31 @@ impl Args {
         self.get(i).unwrap_or_default()
     }
 
+    /// A value as PostgreSQL holds it.
+    pub fn datum(&self, i: usize) -> Option<pg_sys::Datum> {
+        // SAFETY: by the contract of `of`.
+        unsafe { pg_getarg_datum(self.0, i) }
+    }
+
     /// A timestamptz, in PostgreSQL's microseconds.
     pub fn instant(&self, i: usize) -> Option<i64> {
-        // SAFETY: by the contract of `of`.
-        unsafe { pg_getarg_datum(self.0, i) }.map(|d| d.value() as i64)
+        self.datum(i).map(|d| d.value() as i64)
     }
 
     /// A jsonb as a value; 22023, naming the argument, where it cannot be taken in unaltered.
     pub fn json(&self, i: usize, name: &str) -> Result<Option<Value>, AuditError> {
-        // SAFETY: by the contract of `of`.
-        let datum = unsafe { pg_getarg_datum(self.0, i) };
-        datum.map(|datum| value(name, &jsonb_text(datum)?)).transpose()
+        self.datum(i).map(|datum| value(name, &jsonb_text(datum)?)).transpose()
     }
 
     /// The bytes of a jsonb when nothing is compressed; 0 for NULL.
     pub fn jsonb_size(&self, i: usize) -> usize {
-        // SAFETY: by the contract of `of`.
-        super::jsonb::raw_size(unsafe { pg_getarg_datum(self.0, i) })
+        super::jsonb::raw_size(self.datum(i))
     }
 
     /// A jsonb as it is.
     pub fn row_state(&self, i: usize) -> Result<Option<RowState>, AuditError> {
-        // SAFETY: by the contract of `of`.
-        let datum = unsafe { pg_getarg_datum(self.0, i).map(|jsonb| in_place(jsonb)) };
+        // SAFETY: by the contract of `of` a varlena.
+        let datum = self.datum(i).map(|jsonb| unsafe { in_place(jsonb) });
         datum.map(|jsonb| Ok(RowState { jsonb, text: jsonb_text(jsonb)? })).transpose()
     }
 }

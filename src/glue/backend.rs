@@ -17,7 +17,12 @@ pub fn now_unix_micros() -> i64 {
 
 /// Unix microseconds as a timestamptz datum.
 pub fn timestamptz(unix_micros: i64) -> pg_sys::Datum {
-    pg_sys::Datum::from(unix_micros - EPOCH_DIFFERENCE_MICROS)
+    pg_sys::Datum::from(pg_micros(unix_micros))
+}
+
+/// Unix microseconds as PostgreSQL counts them.
+pub fn pg_micros(unix_micros: i64) -> i64 {
+    unix_micros - EPOCH_DIFFERENCE_MICROS
 }
 
 /// A timestamptz's value in Unix microseconds; saturates at its infinities.
@@ -124,14 +129,14 @@ pub fn invalidate(relation: pg_sys::Oid) {
     unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relation) };
 }
 
-/// The codes in a small table of the extension whose first column is text.
+/// The first columns, which are text, of a small table of the extension.
 ///
 /// Reads by a catalog snapshot, so that a SET may call it before SET TRANSACTION.
-pub fn codes(table: &CStr) -> Vec<String> {
+pub fn codes<const COLUMNS: usize>(table: &CStr) -> Vec<[String; COLUMNS]> {
     use pgrx::FromDatum;
     let Some(oid) = relation_oid(table) else { return Vec::new() };
     let mut codes = Vec::new();
-    // SAFETY: the relation is open during the scan, and its first column is text.
+    // SAFETY: the relation is open during the scan, and its first columns are text.
     unsafe {
         let relation = pg_sys::table_open(oid, pg_sys::AccessShareLock as i32);
         let scan = pg_sys::systable_beginscan(
@@ -147,9 +152,12 @@ pub fn codes(table: &CStr) -> Vec<String> {
             if tuple.is_null() {
                 break;
             }
-            let mut null = false;
-            let datum = pg_sys::heap_getattr(tuple, 1, (*relation).rd_att, &mut null);
-            codes.extend(String::from_datum(datum, null));
+            let column = |i: usize| {
+                let mut null = false;
+                let datum = pg_sys::heap_getattr(tuple, i as i32 + 1, (*relation).rd_att, &mut null);
+                String::from_datum(datum, null).unwrap_or_default()
+            };
+            codes.push(std::array::from_fn(column));
         }
         pg_sys::systable_endscan(scan);
         pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
@@ -196,4 +204,22 @@ pub fn with_snapshot<T>(run: impl FnOnce() -> T) -> T {
     // SAFETY: as above.
     unsafe { pg_sys::PopActiveSnapshot() };
     result
+}
+
+/// A value of one of the extension's row types, from its columns.
+pub fn composite(table: &CStr, columns: &[Option<pg_sys::Datum>]) -> Option<(pg_sys::Oid, pg_sys::Datum)> {
+    let relation = relation_oid(table)?;
+    let mut values: Vec<pg_sys::Datum> =
+        columns.iter().map(|c| c.unwrap_or(pg_sys::Datum::from(0))).collect();
+    let mut nulls: Vec<bool> = columns.iter().map(Option::is_none).collect();
+    // SAFETY: the type is the relation's own; as many values as it has columns, or none at all.
+    unsafe {
+        let row_type = pg_sys::get_rel_type_id(relation);
+        let desc = pg_sys::lookup_rowtype_tupdesc_copy(row_type, -1);
+        if (*desc).natts as usize != columns.len() {
+            return None;
+        }
+        let tuple = pg_sys::heap_form_tuple(desc, values.as_mut_ptr(), nulls.as_mut_ptr());
+        Some((row_type, pg_sys::Datum::from((*tuple).t_data)))
+    }
 }

@@ -1,4 +1,4 @@
-//! Which partition an instant belongs to.
+//! Which partitions a table has, and which one an instant belongs to.
 
 use pgrx::pg_sys;
 
@@ -14,6 +14,97 @@ impl Range {
     pub fn contains(&self, at: i64) -> bool {
         self.lower <= at && at < self.upper
     }
+
+    /// The part of `start..end` that is in it.
+    pub fn within(&self, start: i64, end: i64) -> (i64, i64) {
+        (start.max(self.lower), end.min(self.upper))
+    }
+
+    /// Whether any instant of `start..end` is in it.
+    pub fn overlaps(&self, start: i64, end: i64) -> bool {
+        self.lower < end && start < self.upper
+    }
+}
+
+/// The bounds of a table partitioned by ranges of one timestamptz.
+struct Bounds(*mut pg_sys::PartitionBoundInfoData);
+
+impl Bounds {
+    /// # Safety
+    /// The description outlives the bounds.
+    unsafe fn of(desc: pg_sys::PartitionDesc) -> Option<Bounds> {
+        // SAFETY: by contract.
+        unsafe {
+            let bounds = (*desc).boundinfo;
+            (!bounds.is_null() && (*bounds).strategy as u8 == b'r').then_some(Bounds(bounds))
+        }
+    }
+
+    fn count(&self) -> usize {
+        // SAFETY: by the contract of `of`.
+        unsafe { (*self.0).ndatums as usize }
+    }
+
+    /// The `i`th bound, in ascending order.
+    fn at(&self, i: usize) -> i64 {
+        // SAFETY: by the contract of `of`; there are `count` of them, of one column each.
+        unsafe {
+            match **(*self.0).kind.add(i) {
+                pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE => {
+                    (**(*self.0).datums.add(i)).value() as i64
+                }
+                pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_MINVALUE => i64::MIN,
+                _ => i64::MAX,
+            }
+        }
+    }
+
+    /// What is below the `i`th bound and not below the one before it.
+    fn range(&self, i: usize) -> Range {
+        Range {
+            lower: if i == 0 { i64::MIN } else { self.at(i - 1) },
+            upper: if i == self.count() { i64::MAX } else { self.at(i) },
+        }
+    }
+
+    /// The place, in the description, of the partition that serves the `i`th range; None for a gap.
+    fn partition(&self, i: usize) -> Option<usize> {
+        // SAFETY: by the contract of `of`; there is one more index than bounds.
+        let own = unsafe {
+            if (*self.0).nindexes as usize > i {
+                *(*self.0).indexes.add(i)
+            } else {
+                -1
+            }
+        };
+        usize::try_from(own).ok()
+    }
+
+    fn default(&self) -> Option<usize> {
+        // SAFETY: by the contract of `of`.
+        usize::try_from(unsafe { (*self.0).default_index }).ok()
+    }
+}
+
+/// A table's partitions in the window `start..end`, the newest first, then the default one, which has
+/// the rest.
+///
+/// # Safety
+/// The description is of a table partitioned by ranges of one timestamptz.
+pub unsafe fn partitions(
+    desc: pg_sys::PartitionDesc,
+    start: i64,
+    end: i64,
+) -> Vec<(Option<Range>, pg_sys::Oid)> {
+    // SAFETY: by contract.
+    unsafe {
+        let Some(bounds) = Bounds::of(desc) else { return Vec::new() };
+        let ranges = (0..=bounds.count()).rev().map(|i| (bounds.range(i), bounds.partition(i)));
+        let within = ranges.filter(|(range, _)| range.overlaps(start, end));
+        let own = within.filter_map(|(range, place)| Some((Some(range), place?)));
+        let all = own.chain(bounds.default().map(|place| (None, place)));
+        all.map(|(range, place)| (range, *(*desc).oids.add(place))).collect()
+    }
 }
 
 /// The partition for an instant and the range it serves.
@@ -21,35 +112,18 @@ impl Range {
 /// # Safety
 /// The description is of a table partitioned by ranges of one timestamptz.
 pub unsafe fn partition_for(desc: pg_sys::PartitionDesc, at: i64) -> Option<(Range, pg_sys::Oid)> {
-    // SAFETY: by contract; bounds are in ascending order, `indexes` has one more than there are.
+    // SAFETY: by contract.
     unsafe {
-        let bounds = (*desc).boundinfo;
-        if bounds.is_null() || (*bounds).strategy as u8 != b'r' {
-            return None;
-        }
-        let count = (*bounds).ndatums as usize;
-        let bound = |i: usize| match **(*bounds).kind.add(i) {
-            pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE => {
-                (**(*bounds).datums.add(i)).value() as i64
-            }
-            pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_MINVALUE => i64::MIN,
-            _ => i64::MAX,
-        };
-        let (mut low, mut high) = (0, count);
+        let bounds = Bounds::of(desc)?;
+        let (mut low, mut high) = (0, bounds.count());
         while low < high {
             let middle = (low + high) / 2;
-            match bound(middle) <= at {
+            match bounds.at(middle) <= at {
                 true => low = middle + 1,
                 false => high = middle,
             }
         }
-        let range = Range {
-            lower: if low == 0 { i64::MIN } else { bound(low - 1) },
-            upper: if low == count { i64::MAX } else { bound(low) },
-        };
-        let own = if (*bounds).nindexes as usize > low { *(*bounds).indexes.add(low) } else { -1 };
-        let place = if own >= 0 { own } else { (*bounds).default_index };
-        let place = usize::try_from(place).ok()?;
-        (*(*desc).is_leaf.add(place)).then(|| (range, *(*desc).oids.add(place)))
+        let place = bounds.partition(low).or_else(|| bounds.default())?;
+        (*(*desc).is_leaf.add(place)).then(|| (bounds.range(low), *(*desc).oids.add(place)))
     }
 }

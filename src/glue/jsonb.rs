@@ -60,6 +60,12 @@ impl Builder {
         self.push(token::WJB_KEY, &mut value);
     }
 
+    /// # Safety
+    /// The value, and what it points to, lives until `finish`.
+    pub unsafe fn value(&mut self, value: pg_sys::JsonbValue) {
+        self.scalar(value);
+    }
+
     fn scalar(&mut self, mut value: pg_sys::JsonbValue) {
         let what = match self.open.last() {
             Some(false) => token::WJB_ELEM,

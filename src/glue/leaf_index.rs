@@ -91,6 +91,25 @@ impl Index {
     }
 }
 
+/// The key columns of an index, numbers from 1, and the column of its predicate `column IS NOT NULL`;
+/// None for what is more than that.
+///
+/// # Safety
+/// `index` is open.
+pub unsafe fn key_columns(index: pg_sys::Relation) -> Option<(Vec<i16>, Option<i16>)> {
+    // SAFETY: by contract; the vector has an element a column.
+    unsafe {
+        let form = &*(*index).rd_index;
+        let predicate = pg_sys::RelationGetIndexPredicate(index);
+        let only_where = match predicate.is_null() {
+            true => None,
+            false => Some(i16::try_from(not_null_column(predicate)? + 1).ok()?),
+        };
+        let columns = form.indkey.values.as_slice(form.indnkeyatts as usize).to_vec();
+        columns.iter().all(|c| *c > 0).then_some((columns, only_where))
+    }
+}
+
 /// The place of the column where a predicate is just `column IS NOT NULL`.
 ///
 /// # Safety

@@ -39,13 +39,23 @@ pub unsafe fn is_plain(relation: pg_sys::Relation, shape: &Shape) -> bool {
 /// # Safety
 /// `desc` is a valid descriptor.
 pub unsafe fn has_shape(desc: pg_sys::TupleDesc, shape: &Shape) -> bool {
-    // SAFETY: by contract; names are terminated.
+    // SAFETY: by contract.
     unsafe {
         let constraints = (*desc).constr;
         let no_others =
             constraints.is_null() || ((*constraints).num_check == 0 && !(*constraints).has_generated_stored);
-        no_others
-            && (*desc).natts as usize == shape.columns.len()
+        no_others && has_columns(desc, shape)
+    }
+}
+
+/// Whether the columns are those this library knows, in their order.
+///
+/// # Safety
+/// `desc` is a valid descriptor.
+pub unsafe fn has_columns(desc: pg_sys::TupleDesc, shape: &Shape) -> bool {
+    // SAFETY: by contract; names are terminated.
+    unsafe {
+        (*desc).natts as usize == shape.columns.len()
             && shape.columns.iter().enumerate().all(|(i, column)| {
                 let attribute = version::attribute(desc, i);
                 !attribute.attisdropped

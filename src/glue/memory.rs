@@ -40,3 +40,13 @@ impl Memory {
         }
     }
 }
+
+/// The memory that was current when this was asked for.
+pub struct Current(pub(super) pg_sys::MemoryContext);
+
+impl Current {
+    pub fn memory() -> Self {
+        // SAFETY: a plain variable.
+        Current(unsafe { pg_sys::CurrentMemoryContext })
+    }
+}

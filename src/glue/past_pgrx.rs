@@ -49,6 +49,8 @@ extern "C-unwind" {
         unchanged: bool,
         info: *mut IndexInfo,
     ) -> bool;
+    pub fn index_getnext_tid(scan: IndexScanDesc, direction: ScanDirection::Type) -> ItemPointer;
+    pub fn nocache_index_getattr(tuple: IndexTuple, attribute: i32, desc: TupleDesc) -> Datum;
 
     pub fn standard_ExecutorStart(query: *mut QueryDesc, flags: i32);
     pub fn standard_ExecutorFinish(query: *mut QueryDesc);

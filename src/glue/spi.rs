@@ -8,6 +8,8 @@ use audit_log_model::AuditError;
 use pgrx::{pg_sys, FromDatum, IntoDatum};
 
 use super::identity::AsExtension;
+use super::memory::Current;
+use super::partition::Kept;
 
 /// A parameter: its type and its value, NULL where there is none.
 #[derive(Clone, Copy)]
@@ -74,6 +76,17 @@ impl Row {
         // SAFETY: as in `get`.
         let datum = unsafe { pg_sys::SPI_getbinval(self.tuple, self.desc, column, &mut null) };
         (!null).then_some(datum)
+    }
+
+    /// A copy that stays as long as a memory does.
+    pub fn keep(&self, memory: &Current) -> Kept {
+        // SAFETY: tuple and descriptor are as in `get`; the memory outlives the query.
+        unsafe {
+            let old = pg_sys::MemoryContextSwitchTo(memory.0);
+            let copy = pg_sys::heap_copytuple(self.tuple);
+            pg_sys::MemoryContextSwitchTo(old);
+            Kept::of(copy, self.desc, (*self.desc).natts as usize)
+        }
     }
 
     /// All columns, as PostgreSQL holds them.

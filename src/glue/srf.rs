@@ -29,13 +29,13 @@ impl Output {
         self.put_values(values, nulls)
     }
 
-    /// Puts a query's row with one text column behind it.
-    pub fn put_with(&mut self, row: &Row, last: Option<&str>) -> Result<(), AuditError> {
-        use pgrx::IntoDatum;
-        let (mut values, mut nulls) = row.datums();
-        let last = last.and_then(IntoDatum::into_datum);
-        nulls.push(last.is_none());
-        values.push(last.unwrap_or(pg_sys::Datum::from(0)));
+    /// Puts a row of columns.
+    pub fn put_columns(
+        &mut self,
+        columns: impl IntoIterator<Item = Option<pg_sys::Datum>>,
+    ) -> Result<(), AuditError> {
+        let zero = pg_sys::Datum::from(0);
+        let (values, nulls) = columns.into_iter().map(|c| (c.unwrap_or(zero), c.is_none())).unzip();
         self.put_values(values, nulls)
     }
 

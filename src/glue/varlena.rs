@@ -131,3 +131,9 @@ pub fn of_bytes(bytes: &[u8]) -> pg_sys::Datum {
         _ => copy_of_bytes(bytes),
     }
 }
+
+/// A text in the current memory context.
+pub fn text_of(text: &str) -> pg_sys::Datum {
+    // SAFETY: the bytes are read to their end, and copied.
+    unsafe { pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(text.as_ptr().cast(), text.len() as i32)) }
+}

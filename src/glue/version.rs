@@ -14,3 +14,21 @@ pub unsafe fn attribute(desc: pg_sys::TupleDesc, i: usize) -> pg_sys::FormData_p
     // SAFETY: by contract; before 18 the descriptions follow one another in the descriptor.
     return unsafe { *(*desc).attrs.as_ptr().add(i) };
 }
+
+/// Begins to read an index.
+///
+/// # Safety
+/// Table and index are open, the snapshot is valid.
+pub unsafe fn index_beginscan(
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    keys: i32,
+) -> pg_sys::IndexScanDesc {
+    #[cfg(feature = "pg18")]
+    // SAFETY: by contract; nobody counts what is read.
+    return unsafe { pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), keys, 0) };
+    #[cfg(not(feature = "pg18"))]
+    // SAFETY: by contract.
+    return unsafe { pg_sys::index_beginscan(table, index, snapshot, keys, 0) };
+}

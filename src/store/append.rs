@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::provenance::Provenance;
 use super::stamp::{self, Stamp};
 use super::tables::{Table, EVENT_COLUMNS};
-use super::{feed, pending, session};
+use super::{feed, pending, session, vocabulary};
 use crate::glue::varlena::Texts;
 use crate::glue::{backend, jsonb};
 
@@ -120,6 +120,7 @@ pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
     let id_datum = Some(pg_sys::Datum::from(id.as_bytes().as_ptr()));
     let at = Some(backend::timestamptz(occurred_at));
     let organization = text(entry.organization);
+    let kind = text(&primary.kind);
     let mut row = [None; EVENT_COLUMNS.len()];
     row[..11].copy_from_slice(&[
         at,
@@ -130,7 +131,7 @@ pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
         id_datum,
         organization,
         text(entry.category),
-        text(&primary.kind),
+        kind,
         primary.id.as_deref().and_then(&mut text),
         primary.name.as_deref().and_then(&mut text),
     ]);
@@ -148,6 +149,7 @@ pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
     entry.provenance.request().for_each(&mut put);
     session.columns().for_each(&mut put);
     put(entry.source.map(json).transpose()?);
+    put(kind.filter(|_| !vocabulary::belongs(entry.category, &primary.kind)));
     pending::add(Table::Event, &row)?;
     for target in others.iter().filter(|t| t.id.is_some()) {
         let row = [at, id_datum, organization, text(&target.kind), target.id.as_deref().and_then(&mut text)];

@@ -87,7 +87,7 @@ pub fn check_actor_type(field: &str, kind: &str) -> Result<(), AuditError> {
     if ACTOR_TYPES.contains(&kind) {
         return Ok(());
     }
-    let known = backend::codes(c"actor_type");
+    let known: Vec<String> = backend::codes(c"actor_type").into_iter().map(|[code]| code).collect();
     // In a database without the extension there is nothing to check against.
     if known.is_empty() || known.iter().any(|k| k == kind) {
         return Ok(());

@@ -2,12 +2,17 @@
 
 pub mod append;
 pub mod context;
+pub mod criteria;
+pub mod entry;
 pub mod feed;
 pub mod guard;
 pub mod organization;
 pub mod page;
+pub mod partition_query;
 pub mod pending;
 pub mod provenance;
+pub mod reader;
+pub mod related;
 pub mod session;
 pub mod stamp;
 pub mod tables;
@@ -20,7 +25,7 @@ pub fn transaction_ended(committed: bool) {
     pending::forget();
     feed::transaction_ended(committed);
     if !committed {
-        organization::forget();
+        rolled_back();
     }
 }
 
@@ -30,11 +35,19 @@ pub fn relation_changed(relation: Option<pg_sys::Oid>) {
     tables::relation_changed(relation);
     if relation.is_none() {
         session::forget();
+        vocabulary::forget();
     }
 }
 
 pub fn subtransaction_aborted(subtransaction: u32) {
     pending::subtransaction_aborted(subtransaction);
     feed::transaction_ended(false);
+    rolled_back();
+}
+
+/// Forgets what may only have been true in what was rolled back.
+fn rolled_back() {
     organization::forget();
+    vocabulary::forget();
+    entry::forget();
 }

@@ -3,7 +3,9 @@
 use pgrx::pg_sys;
 
 use crate::glue::backend;
+use crate::glue::bounds::Range;
 use crate::glue::log_table::{Column, LogTable, Shape};
+use crate::glue::partition::{self, Opened, Partition};
 
 /// A table that entries are written to.
 #[derive(Clone, Copy)]
@@ -15,6 +17,8 @@ pub enum Table {
 impl Table {
     pub const COUNT: usize = 2;
     pub const ALL: [Table; Self::COUNT] = [Table::Event, Table::EventTarget];
+    /// The place of the target's id in `event_target`.
+    pub const RELATED_ID: usize = 4;
 
     const fn shape(self) -> &'static Shape {
         match self {
@@ -44,7 +48,7 @@ const fn optional(name: &'static str, type_oid: pg_sys::Oid) -> Column {
 const INETARRAYOID: pg_sys::Oid = pg_sys::Oid::from_u32(1041);
 
 /// `audit_log.event`, as `05_storage.sql` makes it.
-pub const EVENT_COLUMNS: [Column; 30] = [
+pub const EVENT_COLUMNS: [Column; 31] = [
     required("occurred_at", pg_sys::TIMESTAMPTZOID),
     required("feed", pg_sys::INT8OID),
     optional("recorded_at", pg_sys::TIMESTAMPTZOID),
@@ -75,7 +79,25 @@ pub const EVENT_COLUMNS: [Column; 30] = [
     required("database_user", pg_sys::TEXTOID),
     optional("application_name", pg_sys::TEXTOID),
     optional("source", pg_sys::JSONBOID),
+    optional("other_type", pg_sys::TEXTOID),
 ];
+
+/// The place of a column of `audit_log.event`, from 0; a name that is none does not compile.
+pub const fn column(name: &str) -> usize {
+    let mut i = 0;
+    while !same(EVENT_COLUMNS[i].name.as_bytes(), name.as_bytes()) {
+        i += 1;
+    }
+    i
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}
 
 /// `audit_log.event_target`, likewise.
 const EVENT_TARGET_COLUMNS: [Column; 5] = [
@@ -94,6 +116,17 @@ thread_local! {
 
 pub fn of<T>(table: Table, run: impl FnOnce(&LogTable) -> T) -> T {
     TABLES.with(|tables| run(&tables[table as usize]))
+}
+
+/// A table's partitions in the window `start..end` of PostgreSQL's microseconds, the newest first, then
+/// the default one.
+pub fn partitions(table: Table, start: i64, end: i64) -> Vec<(Option<Range>, pg_sys::Oid)> {
+    partition::of_table(table.shape(), start, end)
+}
+
+/// Opens a partition for reading.
+pub fn open(table: Table, partition: pg_sys::Oid) -> Opened {
+    Partition::open(partition, table.shape())
 }
 
 /// Whether a relation is one that entries are in: a table or partition of the log, wherever it is kept.

@@ -19,6 +19,8 @@ pub struct Category {
 
 thread_local! {
     static VALIDATORS: RefCell<HashMap<String, Rc<Validator>>> = RefCell::default();
+    /// The target type each category belongs to, which never changes.
+    static TARGET_TYPES: RefCell<HashMap<String, String>> = RefCell::default();
 }
 
 /// Looks a category up; 22023 with the nearest match where there is none.
@@ -49,11 +51,38 @@ pub fn check(field: &str, codes: &[String]) -> Result<(), AuditError> {
 }
 
 fn known(field: &str) -> Vec<String> {
-    match field {
-        "category" | "categories" => backend::codes(c"category_definition"),
-        "actor_type" => backend::codes(c"actor_type"),
-        _ => backend::codes(c"target_type"),
+    let table = match field {
+        "category" | "categories" => c"category_definition",
+        "actor_type" => c"actor_type",
+        _ => c"target_type",
+    };
+    backend::codes(table).into_iter().map(|[code]| code).collect()
+}
+
+/// Whether a target type is the one that a category belongs to.
+pub fn belongs(category: &str, target_type: &str) -> bool {
+    let look = || TARGET_TYPES.with_borrow(|all| all.get(category).map(|own| own == target_type));
+    look()
+        .or_else(|| {
+            let all = backend::codes(c"category_definition");
+            TARGET_TYPES.set(all.into_iter().map(|[category, own]| (category, own)).collect());
+            look()
+        })
+        .unwrap_or(false)
+}
+
+/// The categories that belong to any of several target types.
+pub fn categories_of(target_types: &[String]) -> Vec<String> {
+    if target_types.is_empty() {
+        return Vec::new();
     }
+    let all = backend::codes(c"category_definition").into_iter();
+    all.filter(|[_, own]| target_types.contains(own)).map(|[category, _]| category).collect()
+}
+
+/// Forgets what was only true in this transaction, or in an extension that is gone.
+pub fn forget() {
+    TARGET_TYPES.with_borrow_mut(HashMap::clear);
 }
 
 fn unknown(field: &str, code: &str) -> AuditError {

@@ -1,0 +1,1 @@
+SELECT audit_log.entry_json($1)

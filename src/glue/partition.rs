@@ -1,0 +1,276 @@
+//! A partition opened for reading by index, a row at a time.
+
+use std::cell::Cell;
+
+use audit_log_model::posting::Posting;
+use pgrx::pg_sys;
+
+use super::bounds::{self, Range};
+use super::index_stream::{place, IndexStream, Wanted};
+use super::leaf_shape::has_columns;
+use super::log_table::Shape;
+use super::tuple::varlena_bytes;
+
+/// A partition whose columns are those this library knows.
+pub struct Partition {
+    relation: pg_sys::Relation,
+    indexes: Vec<Index>,
+    slot: *mut pg_sys::TupleTableSlot,
+    snapshot: pg_sys::Snapshot,
+    /// For what looking at a row takes; emptied before the next.
+    scratch: pg_sys::MemoryContext,
+    /// Rows looked at.
+    pub looked_at: Cell<u64>,
+}
+
+/// What became of opening a partition.
+pub enum Opened {
+    Known(Partition),
+    /// It is not as the install script makes it.
+    Other,
+    Gone,
+}
+
+/// The partitions of a log table in the window `start..end`, the newest first, then the default one.
+pub fn of_table(shape: &Shape, start: i64, end: i64) -> Vec<(Option<Range>, pg_sys::Oid)> {
+    let Some(oid) = super::backend::relation_oid(shape.table) else { return Vec::new() };
+    // SAFETY: the table exists, and is partitioned by ranges of its first column; its lock is kept.
+    unsafe {
+        let relation = pg_sys::table_open(oid, ACCESS_SHARE);
+        let found = bounds::partitions(pg_sys::RelationGetPartitionDesc(relation, true), start, end);
+        pg_sys::table_close(relation, NO_LOCK);
+        found
+    }
+}
+
+/// A B-tree over columns, in ascending order.
+struct Index {
+    relation: pg_sys::Relation,
+    /// Column numbers from 1.
+    columns: Vec<i16>,
+    /// Leaves out rows where this column is NULL.
+    only_where: Option<i16>,
+}
+
+const ACCESS_SHARE: i32 = pg_sys::AccessShareLock as i32;
+const NO_LOCK: i32 = pg_sys::NoLock as i32;
+
+impl Partition {
+    pub fn open(oid: pg_sys::Oid, shape: &Shape) -> Opened {
+        // SAFETY: relations are closed again by drop or, after an error, by PostgreSQL's abort;
+        // their locks are kept until commit. A snapshot is active: a query is running.
+        unsafe {
+            let relation = pg_sys::try_table_open(oid, ACCESS_SHARE);
+            if relation.is_null() {
+                return Opened::Gone;
+            }
+            let is_heap = (*(*relation).rd_rel).relkind as u8 == pg_sys::RELKIND_RELATION
+                && (*relation).rd_tableam == pg_sys::GetHeapamTableAmRoutine();
+            if !(is_heap && has_columns((*relation).rd_att, shape)) {
+                pg_sys::table_close(relation, NO_LOCK);
+                return Opened::Other;
+            }
+            let oids = pgrx::PgList::<pg_sys::Oid>::from_pg(pg_sys::RelationGetIndexList(relation));
+            Opened::Known(Partition {
+                relation,
+                indexes: oids.iter_oid().filter_map(|oid| Index::open(oid)).collect(),
+                slot: pg_sys::MakeSingleTupleTableSlot(
+                    (*relation).rd_att,
+                    &raw const pg_sys::TTSOpsBufferHeapTuple,
+                ),
+                snapshot: pg_sys::GetActiveSnapshot(),
+                scratch: pg_sys::AllocSetContextCreateInternal(
+                    pg_sys::CurrentMemoryContext,
+                    c"audit_log row".as_ptr(),
+                    pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
+                    pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
+                    pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
+                ),
+                looked_at: Cell::new(0),
+            })
+        }
+    }
+
+    /// The postings of a column's value, or of all where `column` is the instant's; None where there
+    /// is no index for it. Columns are counted from 0.
+    pub fn stream(&self, column: usize, wanted: &Wanted) -> Option<IndexStream<'_>> {
+        const INSTANT: i16 = 1;
+        const EVENT_ID: i16 = 2;
+        let column = column as i16 + 1;
+        let mut needed = vec![column, INSTANT, EVENT_ID];
+        needed.truncate(if wanted.has_event_id { 3 } else { 2 });
+        needed.dedup();
+        let fits = |i: &&Index| {
+            i.columns.starts_with(&needed)
+                && i.only_where.is_none_or(|c| wanted.value.is_some() && c == column)
+        };
+        let index = self.indexes.iter().find(fits)?;
+        // SAFETY: both are open as long as this partition, which outlives its streams' use; the index
+        // is on these columns.
+        Some(unsafe { IndexStream::open(self.relation, index.relation, self.snapshot, wanted) })
+    }
+
+    /// Looks at a row where it is; None where the snapshot does not see it.
+    pub fn look<T>(&self, posting: Posting, look: impl FnOnce(&View) -> T) -> Option<T> {
+        self.looked_at.set(self.looked_at.get() + 1);
+        if self.looked_at.get().is_multiple_of(64) {
+            pgrx::check_for_interrupts!();
+        }
+        let mut tuple = pg_sys::HeapTupleData { t_self: place(posting.place), ..Default::default() };
+        let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
+        // SAFETY: the relation is open; the slot takes the pin over and lets go of it again.
+        unsafe {
+            if !pg_sys::heap_fetch(self.relation, self.snapshot, &mut tuple, &mut buffer, false) {
+                return None;
+            }
+            pg_sys::ExecStorePinnedBufferHeapTuple(&mut tuple, self.slot, buffer);
+            pg_sys::MemoryContextReset(self.scratch);
+            let old = pg_sys::MemoryContextSwitchTo(self.scratch);
+            let result = look(&View { slot: self.slot, outer: old });
+            pg_sys::MemoryContextSwitchTo(old);
+            pg_sys::ExecClearTuple(self.slot);
+            Some(result)
+        }
+    }
+}
+
+impl Drop for Partition {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        // SAFETY: all are this value's own.
+        unsafe {
+            pg_sys::ExecDropSingleTupleTableSlot(self.slot);
+            pg_sys::MemoryContextDelete(self.scratch);
+            self.indexes.iter().for_each(|index| pg_sys::index_close(index.relation, NO_LOCK));
+            pg_sys::table_close(self.relation, NO_LOCK);
+        }
+    }
+}
+
+impl Index {
+    /// None for what does not serve: not valid, not ascending over columns, a predicate other than
+    /// `column IS NOT NULL`.
+    ///
+    /// # Safety
+    /// `oid` is an index of an open table.
+    unsafe fn open(oid: pg_sys::Oid) -> Option<Index> {
+        // SAFETY: by contract; arrays have an element a key column.
+        unsafe {
+            let relation = pg_sys::index_open(oid, ACCESS_SHARE);
+            let form = &*(*relation).rd_index;
+            let keys = form.indnkeyatts as usize;
+            let known = [
+                pg_sys::TEXT_BTREE_FAM_OID,
+                pg_sys::TEXT_PATTERN_BTREE_FAM_OID,
+                pg_sys::Oid::from(DATETIME_BTREE_FAMILY),
+                pg_sys::Oid::from(UUID_BTREE_FAMILY),
+            ];
+            let plain = (*(*relation).rd_rel).relam == pg_sys::BTREE_AM_OID
+                && form.indisvalid
+                && !form.indcheckxmin
+                && (0..keys).all(|i| {
+                    *(*relation).rd_indoption.add(i) == 0 && known.contains(&*(*relation).rd_opfamily.add(i))
+                });
+            let found = if plain { super::leaf_index::key_columns(relation) } else { None };
+            match found {
+                Some((columns, only_where)) => Some(Index { relation, columns, only_where }),
+                None => {
+                    pg_sys::index_close(relation, NO_LOCK);
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// Operator families that the bindings leave out.
+const DATETIME_BTREE_FAMILY: u32 = 434;
+const UUID_BTREE_FAMILY: u32 = 2968;
+
+/// A row while it is looked at.
+pub struct View {
+    slot: *mut pg_sys::TupleTableSlot,
+    /// Where what is to stay is put.
+    outer: pg_sys::MemoryContext,
+}
+
+impl View {
+    /// A column counted from 0, as PostgreSQL holds it.
+    pub fn datum(&self, column: usize) -> Option<pg_sys::Datum> {
+        // SAFETY: the slot holds a row that has the column.
+        unsafe {
+            pg_sys::slot_getsomeattrs(self.slot, column as i32 + 1);
+            let is_null = *(*self.slot).tts_isnull.add(column);
+            (!is_null).then(|| *(*self.slot).tts_values.add(column))
+        }
+    }
+
+    /// A text column's bytes; it must be a text.
+    pub fn text(&self, column: usize) -> Option<&[u8]> {
+        // SAFETY: a text; detoasted where it was compressed, into memory of this look.
+        self.datum(column)
+            .map(|datum| unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
+    }
+
+    /// A uuid column's bytes; it must be a uuid.
+    pub fn uuid(&self, column: usize) -> [u8; 16] {
+        // SAFETY: a uuid has 16 bytes.
+        self.datum(column).map_or([0; 16], |datum| unsafe { *datum.cast_mut_ptr() })
+    }
+
+    /// A copy of the row that stays as long as the query's memory.
+    pub fn keep(&self, width: usize) -> Kept {
+        // SAFETY: the slot holds a row of this width; the copy is in the outer memory.
+        unsafe {
+            let old = pg_sys::MemoryContextSwitchTo(self.outer);
+            let tuple = pg_sys::ExecCopySlotHeapTuple(self.slot);
+            pg_sys::MemoryContextSwitchTo(old);
+            Kept::of(tuple, (*self.slot).tts_tupleDescriptor, width)
+        }
+    }
+}
+
+/// A row that was kept; its values point into its own memory.
+pub struct Kept {
+    tuple: pg_sys::HeapTuple,
+    pub values: Vec<Option<pg_sys::Datum>>,
+}
+
+impl Kept {
+    /// # Safety
+    /// The tuple is of the descriptor, which has this width, and is this value's own from now on.
+    pub unsafe fn of(tuple: pg_sys::HeapTuple, desc: pg_sys::TupleDesc, width: usize) -> Kept {
+        let mut datums = vec![pg_sys::Datum::from(0); width];
+        let mut nulls = vec![true; width];
+        // SAFETY: by contract.
+        unsafe { pg_sys::heap_deform_tuple(tuple, desc, datums.as_mut_ptr(), nulls.as_mut_ptr()) };
+        let values = datums.into_iter().zip(nulls).map(|(datum, null)| (!null).then_some(datum)).collect();
+        Kept { tuple, values }
+    }
+}
+
+impl Kept {
+    /// A text column's bytes; it must be a text.
+    pub fn text(&self, column: usize) -> Option<&[u8]> {
+        // SAFETY: a text; what was compressed is expanded in the current memory.
+        self.values[column]
+            .map(|datum| unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
+    }
+
+    /// A uuid column's bytes; it must be a uuid.
+    pub fn uuid(&self, column: usize) -> Option<[u8; 16]> {
+        // SAFETY: a uuid has 16 bytes; the value is this row's own.
+        self.values[column].map(|datum| unsafe { *datum.cast_mut_ptr() })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: the tuple is this value's own.
+            unsafe { pg_sys::heap_freetuple(self.tuple) };
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A stored row as the columns of `audit_log.entry`; that view says the same in SQL.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use audit_log_model::AuditError;
+use pgrx::{pg_sys, IntoDatum};
+use uuid::Uuid;
+
+use super::tables::column;
+use crate::glue::backend;
+use crate::glue::jsonb_read;
+use crate::glue::partition::Kept;
+use crate::glue::spi::{self, Arg};
+use crate::glue::varlena::text_of;
+
+/// How many columns an entry has.
+pub const WIDTH: usize = 31;
+
+/// Row states of more bytes than this have no `changes`: a page of them would need all memory.
+pub const MOST_COMPARED: usize = 16 << 20;
+
+/// The low 48 bits of `feed`: the transaction.
+const TRANSACTION: i64 = (1 << 48) - 1;
+
+/// An entry's columns, in the order of the view; valid as long as the row and the current memory.
+pub type Columns = [Option<pg_sys::Datum>; WIDTH];
+
+thread_local! {
+    /// Names of watched tables by their ids, and the table they are from.
+    static RELATIONS: RefCell<(Option<pg_sys::Oid>, HashMap<i32, String>)> = RefCell::default();
+}
+
+pub fn columns(row: &Kept) -> Result<Columns, AuditError> {
+    let get = |name| row.values[name];
+    let effective = |own: usize, actor: usize| match row.values[EFFECTIVE_TYPE] {
+        Some(_) => row.values[own],
+        None => row.values[actor],
+    };
+    let (before, after) = (get(BEFORE), get(AFTER));
+    let targets = get(TARGETS).unwrap_or_else(|| {
+        let kind = row.text(TARGET_TYPE).unwrap_or_default();
+        jsonb_read::primary_target(kind, row.text(TARGET_ID), row.text(TARGET_NAME))
+    });
+    let feed = get(FEED).map_or(0, |datum| datum.value() as i64);
+    let id = Uuid::from_bytes(row.uuid(ID).unwrap_or_default());
+    let position = format!("{feed:016x}{}", id.as_simple());
+    let relation = get(RELATION).map(|id| relation(id.value() as i32)).transpose()?.flatten();
+    let text = |text: &str| Some(text_of(text));
+    Ok([
+        get(ID),
+        get(OCCURRED_AT),
+        get(RECORDED_AT).or(get(OCCURRED_AT)),
+        get(ORGANIZATION),
+        get(CATEGORY),
+        get(OPERATION).and_then(|letter| text(operation(letter.value() as u8)?)),
+        get(ACTOR_TYPE),
+        get(ACTOR_ID),
+        get(ACTOR_NAME),
+        get(ACTOR_EMAIL),
+        effective(EFFECTIVE_TYPE, ACTOR_TYPE),
+        effective(EFFECTIVE_ID, ACTOR_ID),
+        effective(EFFECTIVE_NAME, ACTOR_NAME),
+        effective(EFFECTIVE_EMAIL, ACTOR_EMAIL),
+        get(TARGET_TYPE),
+        get(TARGET_ID),
+        get(TARGET_NAME),
+        Some(targets),
+        before,
+        after,
+        jsonb_read::changes(before, after, MOST_COMPARED),
+        get(METADATA),
+        get(REMOTE_ADDR),
+        get(ACCESS_ROUTE),
+        get(USER_AGENT),
+        get(REQUEST_ID),
+        get(DATABASE_USER),
+        get(APPLICATION_NAME),
+        relation.and_then(|name| text(&name)),
+        (feed & TRANSACTION).into_datum(),
+        text(&position),
+    ])
+}
+
+fn operation(letter: u8) -> Option<&'static str> {
+    Some(match letter {
+        b'i' => "insert",
+        b'u' => "update",
+        b'd' => "delete",
+        b't' => "truncate",
+        _ => return None,
+    })
+}
+
+/// The name a watched table had when it was given this id.
+fn relation(id: i32) -> Result<Option<String>, AuditError> {
+    let table = backend::relation_oid(c"relation_name");
+    let known = RELATIONS.with_borrow_mut(|(of, names)| {
+        if *of != table {
+            names.clear();
+            *of = table;
+        }
+        names.get(&id).cloned()
+    });
+    if known.is_some() {
+        return Ok(known);
+    }
+    let sql = include_str!("../../sql/queries/relation_name.sql");
+    let name: Option<String> =
+        spi::select(sql, &[Arg::of(Some(id))], |rows| Ok(rows.iter().next().and_then(|r| r.get(1))))?;
+    if let Some(name) = &name {
+        RELATIONS.with_borrow_mut(|(_, names)| names.insert(id, name.clone()));
+    }
+    Ok(name)
+}
+
+/// Forgets names that a rolled-back transaction gave.
+pub fn forget() {
+    RELATIONS.with_borrow_mut(|(_, names)| names.clear());
+}
+
+const OCCURRED_AT: usize = column("occurred_at");
+const FEED: usize = column("feed");
+const RECORDED_AT: usize = column("recorded_at");
+const RELATION: usize = column("relation_id");
+const OPERATION: usize = column("operation");
+const ID: usize = column("id");
+const ORGANIZATION: usize = column("organization_id");
+const CATEGORY: usize = column("category");
+const TARGET_TYPE: usize = column("target_type");
+const TARGET_ID: usize = column("target_id");
+const TARGET_NAME: usize = column("target_name");
+const ACTOR_TYPE: usize = column("actor_type");
+const ACTOR_ID: usize = column("actor_id");
+const ACTOR_NAME: usize = column("actor_name");
+const ACTOR_EMAIL: usize = column("actor_email");
+const EFFECTIVE_TYPE: usize = column("effective_actor_type");
+const EFFECTIVE_ID: usize = column("effective_actor_id");
+const EFFECTIVE_NAME: usize = column("effective_actor_name");
+const EFFECTIVE_EMAIL: usize = column("effective_actor_email");
+const TARGETS: usize = column("targets");
+const BEFORE: usize = column("before");
+const AFTER: usize = column("after");
+const METADATA: usize = column("metadata");
+const REMOTE_ADDR: usize = column("remote_addr");
+const ACCESS_ROUTE: usize = column("access_route");
+const USER_AGENT: usize = column("user_agent");
+const REQUEST_ID: usize = column("request_id");
+const DATABASE_USER: usize = column("database_user");
+const APPLICATION_NAME: usize = column("application_name");
