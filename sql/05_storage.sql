@@ -1,4 +1,5 @@
 -- Where entries are kept: two tables partitioned by time, which nobody updates or deletes from.
+-- (What counts them is in 14_activity.sql, in partitions of the same days.)
 
 -- Names that watched tables have had; lineage joins the names of one table across renames.
 CREATE TABLE audit_log.relation_name (
@@ -111,6 +112,7 @@ BEGIN
   EXECUTE pg_catalog.format('CREATE INDEX ON %s (actor_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE actor_id IS NOT NULL', partition);
   EXECUTE pg_catalog.format('CREATE INDEX ON %s (effective_actor_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE effective_actor_id IS NOT NULL', partition);
   EXECUTE pg_catalog.format('CREATE INDEX ON %s (category text_pattern_ops, occurred_at) WITH (deduplicate_items = off)', partition);
+  EXECUTE pg_catalog.format('CREATE INDEX ON %s USING brin (feed) WITH (pages_per_range = 64)', partition);
   EXECUTE pg_catalog.format('CREATE INDEX ON %s (other_type text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE other_type IS NOT NULL', partition);
 END
 $$;
@@ -156,20 +158,27 @@ AS $$
 DECLARE
   parent_name name := (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = parent);
   child text := parent_name || '_p' || pg_catalog.to_char(lower, 'YYYYMMDD');
+  counts_days boolean := parent_name IN ('activity', 'named');
   in_default boolean;
 BEGIN
-  IF pg_catalog.to_regclass('audit_log.' || pg_catalog.quote_ident(child)) IS NOT NULL THEN
+  IF pg_catalog.to_regclass('audit_log.' || pg_catalog.quote_ident(child)) IS NOT NULL
+     OR counts_days AND (lower <> pg_catalog.date_trunc('day', lower) OR upper <> pg_catalog.date_trunc('day', upper)) THEN
     RETURN false;
   END IF;
   -- Rows already in the default partition stay there: the range is then served by it.
-  EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM audit_log.%I WHERE occurred_at >= $1 AND occurred_at < $2)',
-                            parent_name || '_default') INTO in_default USING lower, upper;
+  EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM audit_log.%I WHERE %2$I >= $1 AND %2$I < $2)',
+                            parent_name || '_default', CASE WHEN counts_days THEN 'day' ELSE 'occurred_at' END)
+  INTO in_default USING lower, upper;
   IF in_default THEN
     RETURN false;
   END IF;
-  EXECUTE pg_catalog.format('CREATE TABLE audit_log.%I (LIKE audit_log.%I INCLUDING DEFAULTS)', child, parent_name);
+  -- Vacuumed often: it has nothing to clean, but marks pages as all-visible and sums them up in BRIN.
+  EXECUTE pg_catalog.format('CREATE TABLE audit_log.%I (LIKE audit_log.%I INCLUDING DEFAULTS)
+    WITH (autovacuum_vacuum_insert_threshold = 20000, autovacuum_vacuum_insert_scale_factor = 0.02)', child, parent_name);
   EXECUTE pg_catalog.format('SELECT audit_log.index_%s_partition(%L)', parent_name, 'audit_log.' || pg_catalog.quote_ident(child));
-  PERFORM audit_log.guard(('audit_log.' || pg_catalog.quote_ident(child))::regclass);
+  IF NOT counts_days THEN
+    PERFORM audit_log.guard(('audit_log.' || pg_catalog.quote_ident(child))::regclass);
+  END IF;
   -- Attached, not created in place: only the default partition is then locked, not the parent.
   EXECUTE pg_catalog.format('ALTER TABLE audit_log.%I ATTACH PARTITION audit_log.%I FOR VALUES FROM (%L) TO (%L)',
                             parent_name, child, lower, upper);
@@ -197,7 +206,7 @@ BEGIN
   FOR lower, parent IN
     SELECT w.lower, p.parent
     FROM (SELECT this_week + pg_catalog.make_interval(weeks => i) AS lower FROM pg_catalog.generate_series(0, ahead) i) w
-    CROSS JOIN (VALUES ('audit_log.event'), ('audit_log.event_target')) p(parent)
+    CROSS JOIN (VALUES ('audit_log.event'), ('audit_log.event_target'), ('audit_log.activity'), ('audit_log.named')) p(parent)
     WHERE pg_catalog.to_regclass(p.parent || '_p' || pg_catalog.to_char(w.lower, 'YYYYMMDD')) IS NULL
   LOOP
     -- One session at a time, by a lock that nobody else may take.

@@ -106,19 +106,6 @@ COMMENT ON COLUMN audit_log.entry_change.column_name IS 'The column''s name at t
 COMMENT ON COLUMN audit_log.entry_change.old_value IS 'Its value before, as JSON; null for an insert.';
 COMMENT ON COLUMN audit_log.entry_change.new_value IS 'Its value after, as JSON; null for a delete.';
 
-CREATE VIEW audit_log.activity_daily WITH (security_invoker = true) AS
-SELECT (e.occurred_at AT TIME ZONE 'UTC')::date AS day, e.organization_id, e.category, e.actor_type, e.actor_id,
-       pg_catalog.count(*) AS events
-FROM audit_log.event e
-GROUP BY 1, 2, 3, 4, 5;
-COMMENT ON VIEW audit_log.activity_daily IS 'Events counted by day, organization, category and actor.';
-COMMENT ON COLUMN audit_log.activity_daily.day IS 'Day of occurred_at, UTC.';
-COMMENT ON COLUMN audit_log.activity_daily.organization_id IS 'As in entry.';
-COMMENT ON COLUMN audit_log.activity_daily.category IS 'As in entry.';
-COMMENT ON COLUMN audit_log.activity_daily.actor_type IS 'As in entry.';
-COMMENT ON COLUMN audit_log.activity_daily.actor_id IS 'As in entry.';
-COMMENT ON COLUMN audit_log.activity_daily.events IS 'How many.';
-
 CREATE VIEW audit_log.bi_audit_log WITH (security_invoker = true) AS
 SELECT e.organization_id,
        e.occurred_at AS event_time,

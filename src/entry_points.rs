@@ -1,5 +1,6 @@
 //! What PostgreSQL calls: the C functions of the install script, and the library's start.
 
+use audit_log_model::page_request::PageRequest;
 use pgrx::IntoDatum;
 
 use crate::glue::error::unwrap_or_raise;
@@ -114,6 +115,33 @@ pg_function!(audit_log_primary_target, pg_finfo_audit_log_primary_target, |call|
     let (kind, id, name) = (args.text(0).unwrap_or_default(), args.text(1), args.text(2));
     let (id, name) = (id.as_deref().map(str::as_bytes), name.as_deref().map(str::as_bytes));
     Ok(Some(jsonb_read::primary_target(kind.as_bytes(), id, name)))
+});
+
+pg_function!(audit_log_partition_start, pg_finfo_audit_log_partition_start, |call| {
+    let partition = call.args().get(0);
+    Ok(partition.and_then(store::tables::partition_start).map(pgrx::pg_sys::Datum::from))
+});
+
+pg_function!(audit_log_contains, pg_finfo_audit_log_contains, |call| {
+    let args = call.args();
+    let (text, part) = (args.bytes(0).unwrap_or_default(), args.bytes(1).unwrap_or_default());
+    Ok(api::page::contains(text, part).into_datum())
+});
+
+pg_function!(audit_log_page, pg_finfo_audit_log_page, |call| {
+    let (args, mut output) = (call.args(), call.output());
+    let request = PageRequest {
+        page: args.get::<i32>(0).unwrap_or(1).into(),
+        size: args.get::<i32>(1).unwrap_or(50).into(),
+        tab: args.text(2),
+        search: args.text(3),
+        action: args.text(4),
+        actor: args.text(5),
+        candidate: args.text(6),
+        organization: args.text(9),
+    };
+    api::page::page(request, args.instant(7), args.instant(8), &mut output)?;
+    Ok(None)
 });
 
 pg_function!(audit_log_row_json, pg_finfo_audit_log_row_json, |call| {

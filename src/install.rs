@@ -17,5 +17,7 @@ extension_sql_file!("../sql/10_watch.sql", name = "watch", requires = ["follow_d
 extension_sql_file!("../sql/11_record.sql", name = "record", requires = ["watch"]);
 extension_sql_file!("../sql/12_entry.sql", name = "entry", requires = ["record"]);
 extension_sql_file!("../sql/13_list.sql", name = "list", requires = ["entry"]);
-extension_sql_file!("../sql/14_history.sql", name = "history", requires = ["list"]);
-extension_sql_file!("../sql/15_grants.sql", name = "grants", requires = ["history"], finalize);
+extension_sql_file!("../sql/14_activity.sql", name = "activity", requires = ["list"]);
+extension_sql_file!("../sql/15_page.sql", name = "page", requires = ["activity"]);
+extension_sql_file!("../sql/16_history.sql", name = "history", requires = ["page"]);
+extension_sql_file!("../sql/17_grants.sql", name = "grants", requires = ["history"], finalize);

@@ -73,7 +73,7 @@ pub fn prepare(request: &ListRequest) -> Result<(Scope, Page), AuditError> {
 }
 
 /// The organizations the caller may read, of those asked for.
-fn scope(organization: Option<&str>) -> Result<Scope, AuditError> {
+pub fn scope(organization: Option<&str>) -> Result<Scope, AuditError> {
     let reads_all = caller_reads_all();
     let bound = if reads_all { Vec::new() } else { bound_to_caller()? };
     if !reads_all && bound.is_empty() {

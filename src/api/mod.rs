@@ -6,5 +6,6 @@ pub mod import;
 pub mod list;
 pub mod list_json;
 pub mod organizations;
+pub mod page;
 pub mod record;
 pub mod vocabulary;

@@ -163,7 +163,7 @@ impl IndexStream<'_> {
         self.exhausted = self.read.len() < count;
         if let (Some(first), Some(last)) = (self.read.first(), self.read.last()) {
             let until = if self.exhausted { self.start } else { last.posting.at };
-            self.rate.set(self.read.len() as f64 / (first.posting.at - until).max(1) as f64);
+            self.rate.set(self.read.len() as f64 / first.posting.at.saturating_sub(until).max(1) as f64);
         }
     }
 

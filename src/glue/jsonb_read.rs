@@ -1,5 +1,7 @@
 //! Reads stored jsonb: what two row states differ in, and the ids of targets.
 
+use std::ffi::CStr;
+
 use pgrx::pg_sys;
 use pgrx::pg_sys::{jbvType, JsonbIteratorToken as token};
 
@@ -139,29 +141,36 @@ pub fn changes(
     Some(builder.finish())
 }
 
-/// Whether any of the targets in a stored list has one of the ids, which are in ascending order.
-pub fn names_any(targets: pg_sys::Datum, ids: &[String]) -> bool {
+/// One of an entry's targets, while the list is read.
+pub struct Target(*mut pg_sys::JsonbContainer);
+
+impl Target {
+    /// A string by its key.
+    pub fn text(&self, key: &CStr) -> Option<&[u8]> {
+        let mut found = pg_sys::JsonbValue::default();
+        let length = key.to_bytes().len() as i32;
+        // SAFETY: the container is part of a jsonb that outlives this; what is found points into it.
+        unsafe {
+            let value = pg_sys::getKeyJsonValueFromContainer(self.0, key.as_ptr(), length, &mut found);
+            let is_string = !value.is_null() && found.type_ == jbvType::jbvString;
+            is_string.then(|| {
+                std::slice::from_raw_parts(found.val.string.val.cast(), found.val.string.len as usize)
+            })
+        }
+    }
+}
+
+/// Whether any of the targets in a stored list is wanted.
+pub fn any_target(targets: pg_sys::Datum, wanted: &dyn Fn(&Target) -> bool) -> bool {
     // SAFETY: the datum is a jsonb; what is detoasted stays during the call.
     unsafe {
         let list = root(targets);
-        for i in 0.. {
-            let target = pg_sys::getIthJsonbValueFromContainer(list, i);
-            if target.is_null() || (*target).type_ != jbvType::jbvBinary {
-                return false;
-            }
-            let mut found = pg_sys::JsonbValue::default();
-            let data = (*target).val.binary.data;
-            let id = pg_sys::getKeyJsonValueFromContainer(data, c"id".as_ptr(), 2, &mut found);
-            let named = !id.is_null()
-                && Value(found)
-                    .string()
-                    .is_some_and(|id| ids.binary_search_by(|one| one.as_bytes().cmp(id)).is_ok());
-            if named {
-                return true;
-            }
-        }
+        let one = |i| pg_sys::getIthJsonbValueFromContainer(list, i);
+        (0..)
+            .map(one)
+            .take_while(|value| !value.is_null() && (**value).type_ == jbvType::jbvBinary)
+            .any(|value| wanted(&Target((*value).val.binary.data)))
     }
-    false
 }
 
 /// The list of an entry's targets where there is only the primary one.

@@ -3,7 +3,7 @@
 use pgrx::pg_sys;
 
 use super::bounds::{partition_for, Range};
-use super::leaf_index::Index;
+use super::leaf_index::{Index, Keys};
 use super::leaf_shape::{is_plain, no_triggers_on_insert};
 use super::log_table::{Row, Shape};
 use super::past_pgrx;
@@ -138,43 +138,12 @@ impl Leaf {
                     continue;
                 }
                 let opened = past_pgrx::index_open(index.oid, ROW_EXCLUSIVE);
-                for (i, row) in rows.iter().enumerate() {
-                    let (datums, nulls) = keys.of(i);
-                    if index.takes(nulls) {
-                        index.insert(opened, relation, row, datums, nulls);
-                    }
-                }
+                index.insert(opened, relation, rows, keys);
                 past_pgrx::relation_close(opened, NO_LOCK);
             }
             past_pgrx::relation_close(relation, NO_LOCK);
         }
         true
-    }
-}
-
-/// The values of rows that are being written.
-struct Keys {
-    width: usize,
-    datums: Vec<pg_sys::Datum>,
-    nulls: Vec<bool>,
-}
-
-impl Keys {
-    fn new(rows: usize, width: usize) -> Self {
-        Keys { width, datums: vec![pg_sys::Datum::from(0); width * rows], nulls: vec![true; width * rows] }
-    }
-
-    /// # Safety
-    /// The row was formed by `desc`.
-    unsafe fn deform(&mut self, i: usize, row: &Row, desc: pg_sys::TupleDesc) {
-        let at = i * self.width;
-        // SAFETY: by contract; the vectors have room for all columns of all rows.
-        unsafe { past_pgrx::heap_deform_tuple(row.tuple, desc, &mut self.datums[at], &mut self.nulls[at]) };
-    }
-
-    fn of(&self, i: usize) -> (&[pg_sys::Datum], &[bool]) {
-        let range = i * self.width..(i + 1) * self.width;
-        (&self.datums[range.clone()], &self.nulls[range])
     }
 }
 

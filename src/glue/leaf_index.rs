@@ -4,10 +4,13 @@ use pgrx::pg_sys;
 
 use super::log_table::Row;
 use super::past_pgrx;
+use super::version;
 
-/// A B-tree index over columns.
+/// A B-tree, or BRIN, index over columns.
 pub struct Index {
     pub oid: pg_sys::Oid,
+    /// BRIN: of rows with the same key on one page it need only see the first.
+    by_page: bool,
     /// Places in the row, from 0.
     columns: Vec<usize>,
     /// The index leaves out rows where this one is NULL.
@@ -17,7 +20,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// None for what takes more than columns of the row: expressions, other access methods, a
+    /// None for what takes more than columns of the row: expressions, another access method, a
     /// predicate other than `column IS NOT NULL`, exclusion or deferred uniqueness.
     ///
     /// # Safety
@@ -27,7 +30,9 @@ impl Index {
         unsafe {
             let form = &*(*index).rd_index;
             let info = pg_sys::BuildIndexInfo(index);
-            let plain = (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID
+            let method = (*(*index).rd_rel).relam;
+            let by_page = method == pg_sys::BRIN_AM_OID;
+            let plain = (by_page || method == pg_sys::BTREE_AM_OID)
                 && (*info).ii_Expressions.is_null()
                 && !form.indisexclusion
                 && (form.indimmediate || !form.indisunique);
@@ -40,6 +45,7 @@ impl Index {
                 numbers.iter().map(|n| usize::try_from(*n).ok()?.checked_sub(1)).collect::<Option<_>>()?;
             plain.then_some(Index {
                 oid: (*index).rd_id,
+                by_page,
                 columns,
                 only_where,
                 unique: form.indisunique,
@@ -53,41 +59,79 @@ impl Index {
         self.only_where.is_none_or(|at| !nulls[at])
     }
 
+    /// Inserts what belongs into the index of rows that are in the table, in their order.
+    ///
     /// # Safety
-    /// The index and its table are open, and the row is in the table.
-    pub unsafe fn insert(
-        &self,
-        index: pg_sys::Relation,
-        table: pg_sys::Relation,
-        row: &Row,
-        datums: &[pg_sys::Datum],
-        nulls: &[bool],
-    ) {
+    /// Under a guard; index and table are open; `keys` are the rows'.
+    pub unsafe fn insert(&self, index: pg_sys::Relation, table: pg_sys::Relation, rows: &[Row], keys: &Keys) {
         const MOST: usize = pg_sys::INDEX_MAX_KEYS as usize;
-        let mut keys = [pg_sys::Datum::from(0); MOST];
-        let mut key_nulls = [true; MOST];
-        for (i, at) in self.columns.iter().enumerate() {
-            keys[i] = datums[*at];
-            key_nulls[i] = nulls[*at];
-        }
+        let mut values = [pg_sys::Datum::from(0); MOST];
+        let mut nulls = [true; MOST];
+        let mut last = None;
         let check = match self.unique {
             true => pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES,
             false => pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO,
         };
-        // SAFETY: by contract; the keys are of the index's columns.
+        // SAFETY: by contract; the values are of the index's columns. What the access method keeps
+        // while it inserts belongs to this call: it may point to the relation.
         unsafe {
-            let place = &raw mut (*row.tuple).t_self;
-            past_pgrx::index_insert(
-                index,
-                keys.as_mut_ptr(),
-                key_nulls.as_mut_ptr(),
-                place,
-                table,
-                check,
-                false,
-                self.info,
-            );
+            let mut info = pg_sys::IndexInfo { ii_Context: pg_sys::CurrentMemoryContext, ..*self.info };
+            for (i, row) in rows.iter().enumerate() {
+                let (datums, is_null) = keys.of(i);
+                if !self.takes(is_null) {
+                    continue;
+                }
+                for (place, at) in self.columns.iter().enumerate() {
+                    values[place] = datums[*at];
+                    nulls[place] = is_null[*at];
+                }
+                let place = &raw mut (*row.tuple).t_self;
+                if self.by_page {
+                    let block = ((*place).ip_blkid.bi_hi, (*place).ip_blkid.bi_lo);
+                    let key = Some((block, values.map(|value| value.value()), nulls));
+                    if std::mem::replace(&mut last, key) == key {
+                        continue;
+                    }
+                }
+                past_pgrx::index_insert(
+                    index,
+                    values.as_mut_ptr(),
+                    nulls.as_mut_ptr(),
+                    place,
+                    table,
+                    check,
+                    false,
+                    &mut info,
+                );
+            }
+            version::index_insert_cleanup(index, &mut info);
         }
+    }
+}
+
+/// The values of rows that are being written.
+pub struct Keys {
+    width: usize,
+    datums: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+}
+
+impl Keys {
+    pub fn new(rows: usize, width: usize) -> Self {
+        Keys { width, datums: vec![pg_sys::Datum::from(0); width * rows], nulls: vec![true; width * rows] }
+    }
+
+    /// # Safety
+    /// The row was formed by `desc`.
+    pub unsafe fn deform(&mut self, i: usize, row: &Row, desc: pg_sys::TupleDesc) {
+        let at = i * self.width;
+        // SAFETY: by contract; the vectors have room for all columns of all rows.
+        unsafe { past_pgrx::heap_deform_tuple(row.tuple, desc, &mut self.datums[at], &mut self.nulls[at]) };
+    }
+
+    pub fn of(&self, i: usize) -> (&[pg_sys::Datum], &[bool]) {
+        let range = i * self.width..(i + 1) * self.width;
+        (&self.datums[range.clone()], &self.nulls[range])
     }
 }
 

@@ -43,6 +43,12 @@ pub fn of_table(shape: &Shape, start: i64, end: i64) -> Vec<(Option<Range>, pg_s
     }
 }
 
+/// The instant a partition begins with; None for the default one.
+pub fn start(shape: &Shape, partition: pg_sys::Oid) -> Option<i64> {
+    let all = of_table(shape, i64::MIN, i64::MAX);
+    all.into_iter().find(|(_, oid)| *oid == partition)?.0.map(|range| range.within(i64::MIN, i64::MAX).0)
+}
+
 /// A B-tree over columns, in ascending order.
 struct Index {
     relation: pg_sys::Relation,
@@ -89,6 +95,11 @@ impl Partition {
                 looked_at: Cell::new(0),
             })
         }
+    }
+
+    pub fn oid(&self) -> pg_sys::Oid {
+        // SAFETY: the relation is open.
+        unsafe { (*self.relation).rd_id }
     }
 
     /// The postings of a column's value, or of all where `column` is the instant's; None where there
@@ -196,9 +207,27 @@ pub struct View {
     outer: pg_sys::MemoryContext,
 }
 
-impl View {
-    /// A column counted from 0, as PostgreSQL holds it.
-    pub fn datum(&self, column: usize) -> Option<pg_sys::Datum> {
+/// A row's columns, counted from 0.
+pub trait Fields {
+    /// A column as PostgreSQL holds it.
+    fn datum(&self, column: usize) -> Option<pg_sys::Datum>;
+
+    /// A text column's bytes; it must be a text.
+    fn text(&self, column: usize) -> Option<&[u8]> {
+        // SAFETY: a text; what was compressed is expanded in the current memory.
+        self.datum(column)
+            .map(|datum| unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
+    }
+
+    /// A uuid column's bytes; it must be a uuid.
+    fn uuid(&self, column: usize) -> Option<[u8; 16]> {
+        // SAFETY: a uuid has 16 bytes.
+        self.datum(column).map(|datum| unsafe { *datum.cast_mut_ptr() })
+    }
+}
+
+impl Fields for View {
+    fn datum(&self, column: usize) -> Option<pg_sys::Datum> {
         // SAFETY: the slot holds a row that has the column.
         unsafe {
             pg_sys::slot_getsomeattrs(self.slot, column as i32 + 1);
@@ -206,20 +235,15 @@ impl View {
             (!is_null).then(|| *(*self.slot).tts_values.add(column))
         }
     }
+}
 
-    /// A text column's bytes; it must be a text.
-    pub fn text(&self, column: usize) -> Option<&[u8]> {
-        // SAFETY: a text; detoasted where it was compressed, into memory of this look.
-        self.datum(column)
-            .map(|datum| unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
+impl Fields for Kept {
+    fn datum(&self, column: usize) -> Option<pg_sys::Datum> {
+        self.values[column]
     }
+}
 
-    /// A uuid column's bytes; it must be a uuid.
-    pub fn uuid(&self, column: usize) -> [u8; 16] {
-        // SAFETY: a uuid has 16 bytes.
-        self.datum(column).map_or([0; 16], |datum| unsafe { *datum.cast_mut_ptr() })
-    }
-
+impl View {
     /// A copy of the row that stays as long as the query's memory.
     pub fn keep(&self, width: usize) -> Kept {
         // SAFETY: the slot holds a row of this width; the copy is in the outer memory.
@@ -248,21 +272,6 @@ impl Kept {
         unsafe { pg_sys::heap_deform_tuple(tuple, desc, datums.as_mut_ptr(), nulls.as_mut_ptr()) };
         let values = datums.into_iter().zip(nulls).map(|(datum, null)| (!null).then_some(datum)).collect();
         Kept { tuple, values }
-    }
-}
-
-impl Kept {
-    /// A text column's bytes; it must be a text.
-    pub fn text(&self, column: usize) -> Option<&[u8]> {
-        // SAFETY: a text; what was compressed is expanded in the current memory.
-        self.values[column]
-            .map(|datum| unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
-    }
-
-    /// A uuid column's bytes; it must be a uuid.
-    pub fn uuid(&self, column: usize) -> Option<[u8; 16]> {
-        // SAFETY: a uuid has 16 bytes; the value is this row's own.
-        self.values[column].map(|datum| unsafe { *datum.cast_mut_ptr() })
     }
 }
 

@@ -49,6 +49,9 @@ extern "C-unwind" {
         unchanged: bool,
         info: *mut IndexInfo,
     ) -> bool;
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    pub fn index_insert_cleanup(index: Relation, info: *mut IndexInfo);
+
     pub fn index_getnext_tid(scan: IndexScanDesc, direction: ScanDirection::Type) -> ItemPointer;
     pub fn nocache_index_getattr(tuple: IndexTuple, attribute: i32, desc: TupleDesc) -> Datum;
 

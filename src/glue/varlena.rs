@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
+use super::tuple::varlena_bytes;
+
 /// A value in memory of its own; what it points to lives as long as this.
 pub struct Kept(Box<[u64]>);
 
@@ -136,4 +138,11 @@ pub fn of_bytes(bytes: &[u8]) -> pg_sys::Datum {
 pub fn text_of(text: &str) -> pg_sys::Datum {
     // SAFETY: the bytes are read to their end, and copied.
     unsafe { pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(text.as_ptr().cast(), text.len() as i32)) }
+}
+
+/// What a text says; the datum must be a text.
+pub fn to_string(text: pg_sys::Datum) -> String {
+    // SAFETY: a text; what was compressed is expanded in the current memory.
+    let bytes = unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(text.cast_mut_ptr())) };
+    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,143 +1,93 @@
-//! What entries a page wants, checked at a row and read from a partition's indexes.
+//! What entries are wanted: conditions that must all hold, and their postings in a partition.
 
 use audit_log_model::list_request::ListRequest;
 use audit_log_model::posting::{Posting, Stream, Union};
 use pgrx::IntoDatum;
 
+use super::filter::{Filter, OCCURRED_AT};
 use super::page::Scope;
 use super::related::Related;
-use super::tables::{column, Table};
+use super::tables::Table;
 use super::vocabulary;
 use crate::glue::index_stream::{IndexStream, Wanted};
-use crate::glue::jsonb_read;
-use crate::glue::partition::{Partition, View};
-
-pub const OCCURRED_AT: usize = column("occurred_at");
-pub const ID: usize = column("id");
-const ORGANIZATION: usize = column("organization_id");
-const CATEGORY: usize = column("category");
-const TARGET_TYPE: usize = column("target_type");
-const TARGET_ID: usize = column("target_id");
-const ACTOR_ID: usize = column("actor_id");
-const EFFECTIVE_ACTOR_ID: usize = column("effective_actor_id");
-const TARGETS: usize = column("targets");
-const OTHER_TYPE: usize = column("other_type");
-
-/// Values to look for, in ascending order.
-type Values = Vec<String>;
+use crate::glue::partition::{Fields, Partition};
 
 /// A filter of more values is checked at the rows: looking each up would cost more.
 const MOST_LOOKED_UP: usize = 500;
 
-/// All must hold; an empty list of values filters nothing.
-pub struct Criteria {
-    /// None for all but the disabled ones.
-    organizations: Option<Values>,
-    disabled: Values,
-    actor_ids: Values,
-    target_ids: Values,
-    target_types: Values,
-    categories: Values,
-    /// The categories that belong to `target_types`.
-    their_categories: Values,
-}
+pub struct Criteria(Vec<Filter>);
 
 /// A filter's postings.
 pub type Postings<'a> = Box<dyn Stream + 'a>;
 
-fn has(values: &Values, value: Option<&[u8]>) -> bool {
-    value.is_some_and(|value| values.binary_search_by(|one| one.as_bytes().cmp(value)).is_ok())
-}
-
 impl Criteria {
-    pub fn of(request: &ListRequest, scope: &Scope) -> Self {
+    /// Those of a scope.
+    pub fn within(scope: &Scope) -> Self {
         let sorted = |ids: &[String]| {
             let mut ids = ids.to_vec();
             ids.sort_unstable();
             ids
         };
-        let (organizations, disabled) = match scope {
-            Scope::Only(ids) => (Some(sorted(ids)), Vec::new()),
-            Scope::AllBut(ids) => (None, sorted(ids)),
-        };
-        Criteria {
-            organizations,
-            disabled,
-            actor_ids: request.actor_ids.clone(),
-            target_ids: request.target_ids.clone(),
-            target_types: request.target_types.clone(),
-            categories: request.categories.clone(),
-            their_categories: vocabulary::categories_of(&request.target_types),
+        Criteria(match scope {
+            Scope::Only(ids) => vec![Filter::Organizations(sorted(ids))],
+            Scope::AllBut(ids) if ids.is_empty() => Vec::new(),
+            Scope::AllBut(ids) => vec![Filter::NotOrganizations(sorted(ids))],
+        })
+    }
+
+    /// Those of a listing; an empty list of values filters nothing.
+    pub fn of(request: &ListRequest, scope: &Scope) -> Self {
+        let mut criteria = Criteria::within(scope);
+        if !request.actor_ids.is_empty() {
+            criteria.add(Filter::ActorIds(request.actor_ids.clone()));
         }
+        if !request.target_ids.is_empty() {
+            criteria.add(Filter::TargetIds(request.target_ids.clone()));
+        }
+        if !(request.target_types.is_empty() && request.categories.is_empty()) {
+            criteria.add(Filter::TypesOrCategories {
+                types: request.target_types.clone(),
+                categories: request.categories.clone(),
+                their_categories: vocabulary::categories_of(&request.target_types),
+            });
+        }
+        criteria
     }
 
-    pub fn asks_for_targets(&self) -> bool {
-        !self.target_ids.is_empty()
+    pub fn add(&mut self, filter: Filter) {
+        self.0.push(filter);
     }
 
-    /// The filters as a query takes them: the mark of its lines, and the values where there are any.
-    pub fn filters(&self) -> [(&'static str, Option<Vec<String>>); 6] {
-        let given = |values: &Values| (!values.is_empty()).then(|| values.clone());
-        [
-            ("organizations", self.organizations.clone()),
-            ("disabled", given(&self.disabled)),
-            ("actor_ids", given(&self.actor_ids)),
-            ("target_ids", given(&self.target_ids)),
-            ("types_or_categories", given(&self.target_types)),
-            ("types_or_categories", given(&self.categories)),
-        ]
+    /// Whether other targets than the primary one are looked up.
+    pub fn asks_for_related(&self) -> bool {
+        self.0.iter().any(|filter| !filter.related().is_empty())
     }
 
     /// Whether a row is wanted.
-    pub fn matches(&self, row: &View) -> bool {
-        let organization = row.text(ORGANIZATION);
-        self.organizations.as_ref().is_none_or(|only| has(only, organization))
-            && !has(&self.disabled, organization)
-            && (self.target_types.is_empty() && self.categories.is_empty()
-                || has(&self.categories, row.text(CATEGORY))
-                || has(&self.target_types, row.text(TARGET_TYPE)))
-            && (self.actor_ids.is_empty()
-                || has(&self.actor_ids, row.text(ACTOR_ID))
-                || has(&self.actor_ids, row.text(EFFECTIVE_ACTOR_ID)))
-            && (self.target_ids.is_empty()
-                || has(&self.target_ids, row.text(TARGET_ID))
-                || row.datum(TARGETS).is_some_and(|t| jsonb_read::names_any(t, &self.target_ids)))
+    pub fn matches(&self, row: &impl Fields) -> bool {
+        self.0.iter().all(|filter| filter.matches(row))
     }
 
     /// The postings of each filter that can be looked up; None where an index for one is missing.
     pub fn streams<'a>(&self, place: &Place<'a>) -> Option<Vec<Postings<'a>>> {
         let mut streams = Vec::new();
-        let mut add = |parts: Vec<(usize, &Values)>, related: bool| -> Option<()> {
-            let count: usize = parts.iter().map(|(_, values)| values.len()).sum();
-            if count == 0 || count > MOST_LOOKED_UP {
-                return Some(());
+        for filter in &self.0 {
+            let Some(look_ups) = filter.look_ups() else { continue };
+            if look_ups.iter().map(|(_, values)| values.len()).sum::<usize>() > MOST_LOOKED_UP {
+                continue;
             }
             let mut union: Vec<Postings<'a>> = Vec::new();
-            for (column, values) in &parts {
-                for value in *values {
-                    union.push(Box::new(place.stream(*column, value)?));
+            for (column, values) in look_ups {
+                for value in values {
+                    union.push(Box::new(place.stream(column, value)?));
                 }
             }
-            if related {
-                union.extend(Related::streams(place, parts.first()?.1)?);
-            }
+            union.extend(Related::streams(place, filter.related())?);
             streams.push(match union.len() {
                 1 => union.pop()?,
                 _ => Box::new(Union::of(union)),
             });
-            Some(())
-        };
-        if let Some(only) = &self.organizations {
-            add(vec![(ORGANIZATION, only)], false)?;
         }
-        add(vec![(ACTOR_ID, &self.actor_ids), (EFFECTIVE_ACTOR_ID, &self.actor_ids)], false)?;
-        add(vec![(TARGET_ID, &self.target_ids)], true)?;
-        let by_type = [
-            (CATEGORY, &self.categories),
-            (CATEGORY, &self.their_categories),
-            (OTHER_TYPE, &self.target_types),
-        ];
-        add(by_type.to_vec(), false)?;
         Some(streams)
     }
 }

@@ -7,12 +7,12 @@ use audit_log_model::AuditError;
 use pgrx::{pg_sys, IntoDatum};
 use uuid::Uuid;
 
-use super::tables::column;
+use super::tables::{self, column};
 use crate::glue::backend;
 use crate::glue::jsonb_read;
-use crate::glue::partition::Kept;
+use crate::glue::partition::{Fields, Kept};
 use crate::glue::spi::{self, Arg};
-use crate::glue::varlena::text_of;
+use crate::glue::varlena::{text_of, to_string};
 
 /// How many columns an entry has.
 pub const WIDTH: usize = 31;
@@ -112,6 +112,55 @@ fn relation(id: i32) -> Result<Option<String>, AuditError> {
         RELATIONS.with_borrow_mut(|(_, names)| names.insert(id, name.clone()));
     }
     Ok(name)
+}
+
+/// The columns of the view, in its order.
+const NAMES: [&str; WIDTH] = [
+    "id",
+    "occurred_at",
+    "recorded_at",
+    "organization_id",
+    "category",
+    "operation",
+    "actor_type",
+    "actor_id",
+    "actor_name",
+    "actor_email",
+    "effective_actor_type",
+    "effective_actor_id",
+    "effective_actor_name",
+    "effective_actor_email",
+    "target_type",
+    "target_id",
+    "target_name",
+    "targets",
+    "before",
+    "after",
+    "changes",
+    "metadata",
+    "remote_addr",
+    "access_route",
+    "user_agent",
+    "request_id",
+    "database_user",
+    "application_name",
+    "relation",
+    "transaction_id",
+    "position",
+];
+
+/// The place of a column of an entry, from 0; in a constant, a name that is none does not compile.
+pub const fn place(name: &str) -> usize {
+    let mut i = 0;
+    while !tables::same(NAMES[i].as_bytes(), name.as_bytes()) {
+        i += 1;
+    }
+    i
+}
+
+/// A text column of an entry.
+pub fn text(columns: &Columns, place: usize) -> Option<String> {
+    columns[place].map(to_string)
 }
 
 /// Forgets names that a rolled-back transaction gave.

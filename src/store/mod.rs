@@ -5,7 +5,10 @@ pub mod context;
 pub mod criteria;
 pub mod entry;
 pub mod feed;
+pub mod filter;
 pub mod guard;
+pub mod names;
+pub mod newest;
 pub mod organization;
 pub mod page;
 pub mod partition_query;
@@ -16,6 +19,7 @@ pub mod related;
 pub mod session;
 pub mod stamp;
 pub mod tables;
+pub mod totals;
 pub mod vocabulary;
 
 use pgrx::pg_sys;

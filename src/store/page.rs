@@ -6,7 +6,8 @@ use audit_log_model::AuditError;
 use uuid::Uuid;
 
 use super::criteria::Criteria;
-use super::reader::{Found, Reading};
+use super::newest::Entry;
+use super::reader::Reading;
 use crate::glue::backend;
 
 /// Which organizations a page shows.
@@ -21,7 +22,7 @@ pub fn read(
     request: &ListRequest,
     page: &Page,
     scope: &Scope,
-) -> Result<(Vec<Found>, Option<String>), AuditError> {
+) -> Result<(Vec<Entry>, Option<String>), AuditError> {
     let limit = request.limit as usize;
     let (start, end) = (page.window.start.timestamp_micros(), page.window.end.timestamp_micros());
     let reading = Reading {
@@ -29,10 +30,9 @@ pub fn read(
         start: backend::pg_micros(start),
         end: backend::pg_micros(end),
         after: page.after.as_ref().map(|c| (backend::pg_micros(c.occurred_at), *c.id.as_bytes())),
-        // One more than the page tells whether there is a next one.
-        count: limit + 1,
     };
-    let mut found = reading.read()?;
+    // One more than the page tells whether there is a next one.
+    let mut found = reading.read(0, limit + 1)?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|last| {

@@ -3,47 +3,48 @@
 use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
-use super::reader::{found, Found, Reading};
+use super::filter::{ID, OCCURRED_AT};
 use crate::glue::backend;
 use crate::glue::memory::Current;
+use crate::glue::partition::{Fields, Kept};
 use crate::glue::spi::{self, Arg};
 
-/// Drops the lines of a query whose mark is not among those that apply.
-fn keep_lines(sql: &str, marks: &[&str]) -> String {
-    let keep = |line: &&str| match line.rsplit_once("--? ") {
-        Some((_, mark)) => marks.contains(&mark.trim()),
-        None => !line.starts_with("--"),
-    };
-    sql.lines().filter(keep).map(|l| l.split("--? ").next().unwrap_or(l)).collect::<Vec<_>>().join("\n")
-}
+/// So many rows are read at first; each time as many again as before, as what is wanted may be rare.
+const FIRST_READ: i64 = 1_000;
+const LARGEST_READ: i64 = 64_000;
 
-/// Reads a partition by a query of its own, whatever columns, indexes and access method it has.
+/// Gives all rows of a partition within `start..end`, newest first, until `each` wants no more;
+/// whatever columns, indexes and access method the partition has.
 pub fn read(
-    reading: &Reading,
     partition: pg_sys::Oid,
     start: i64,
     end: i64,
-    count: usize,
-) -> Result<Vec<Found>, AuditError> {
-    let Some(name) = backend::relation_label(partition) else { return Ok(Vec::new()) };
+    mut each: impl FnMut(i64, [u8; 16], Kept) -> bool,
+) -> Result<(), AuditError> {
+    let Some(name) = backend::relation_label(partition) else { return Ok(()) };
+    let sql = include_str!("../../sql/queries/list_partition.sql").replace("{partition}", &name);
     let instant = |t: i64| Arg::datum(pg_sys::TIMESTAMPTZOID, Some(pg_sys::Datum::from(t)));
-    let (after, after_id) = reading.after.unwrap_or((0, [0; 16]));
-    let filters = reading.criteria.filters();
-    let mut marks: Vec<&str> =
-        filters.iter().filter(|(_, values)| values.is_some()).map(|(mark, _)| *mark).collect();
-    if reading.after.is_some() {
-        marks.push("after");
-    }
-    let sql = keep_lines(include_str!("../../sql/queries/list_partition.sql"), &marks)
-        .replace("{partition}", &name);
-    let mut args = vec![
-        instant(start),
-        instant(end),
-        instant(after),
-        Arg::of(Some(pgrx::Uuid::from_bytes(after_id))),
-        Arg::of(Some(count as i64)),
-    ];
-    args.extend(filters.into_iter().map(|(_, values)| Arg::of(values)));
     let memory = Current::memory();
-    spi::select(&sql, &args, |rows| Ok(rows.iter().filter_map(|row| found(row.keep(&memory))).collect()))
+    let mut last = (end, [0; 16]);
+    let mut count = FIRST_READ;
+    loop {
+        let (at, id) = last;
+        let id = pgrx::Uuid::from_bytes(id);
+        let args = [instant(start), instant(at), Arg::of(Some(id)), Arg::of(Some(count))];
+        let more = spi::select(&sql, &args, |rows| {
+            for row in rows.iter() {
+                let row = row.keep(&memory);
+                let (Some(at), Some(id)) = (row.values[OCCURRED_AT], row.uuid(ID)) else { continue };
+                last = (at.value() as i64, id);
+                if !each(last.0, last.1, row) {
+                    return Ok(false);
+                }
+            }
+            Ok(rows.count as i64 == count)
+        })?;
+        if !more {
+            return Ok(());
+        }
+        count = (count * 2).min(LARGEST_READ);
+    }
 }

@@ -1,28 +1,15 @@
 //! Reads entries, newest first, partition by partition, at the cost of what is returned.
 
 use audit_log_model::posting::{Intersection, Posting, Stream};
-use audit_log_model::read_plan;
-use audit_log_model::AuditError;
+use audit_log_model::{read_plan, AuditError};
 use pgrx::pg_sys;
 
-use super::criteria::{Criteria, Place, Postings, ID, OCCURRED_AT};
+use super::criteria::{Criteria, Place, Postings};
+use super::filter::ID;
+use super::newest::{Entry, Newest};
 use super::partition_query;
 use super::tables::{self, Table, EVENT_COLUMNS};
-use crate::glue::partition::{Kept, Opened, Partition, View};
-
-/// An entry that was read.
-pub struct Found {
-    /// PostgreSQL's microseconds.
-    pub at: i64,
-    pub id: [u8; 16],
-    pub row: Kept,
-}
-
-impl Found {
-    fn order(&self) -> (i64, [u8; 16]) {
-        (self.at, self.id)
-    }
-}
+use crate::glue::partition::{Fields, Kept, Opened, Partition, View};
 
 /// What to read. Instants are PostgreSQL's microseconds.
 pub struct Reading<'a> {
@@ -32,110 +19,124 @@ pub struct Reading<'a> {
     pub end: i64,
     /// Only what comes behind this entry.
     pub after: Option<(i64, [u8; 16])>,
-    /// How many at the most.
-    pub count: usize,
+}
+
+/// Who takes what was read of a partition, newest instants first.
+pub trait Sink {
+    /// Whether there is enough once all that is newer than an instant was taken.
+    fn is_enough(&mut self, at: i64) -> bool;
+
+    /// Takes a row that matches, where it is.
+    fn take_place(&mut self, partition: &Partition, posting: Posting, id: [u8; 16], row: &View);
+
+    /// Takes a row that matches, from a query.
+    fn take_row(&mut self, at: i64, id: [u8; 16], row: Kept);
 }
 
 /// After so many rows looked at in vain it is asked again which indexes to read.
 const PATIENCE: u32 = 4096;
-/// Entries of one instant kept beyond those wanted, before the surplus is dropped.
-const SURPLUS: usize = 1000;
 
 impl Reading<'_> {
-    /// The entries, newest first.
-    pub fn read(&self) -> Result<Vec<Found>, AuditError> {
+    /// The entries behind so many that are skipped, newest first, `count` at the most.
+    pub fn read(&self, skipped: usize, count: usize) -> Result<Vec<Entry>, AuditError> {
         super::pending::write()?;
-        let end = self.after.map_or(self.end, |(at, _)| self.end.min(at.saturating_add(1)));
-        let mut found = Vec::new();
-        for (range, oid) in tables::partitions(Table::Event, self.start, end) {
-            let missing = self.count - found.len();
+        let all = skipped.saturating_add(count);
+        // Rows are only kept where none will be thrown away.
+        let width = (skipped == 0).then_some(EVENT_COLUMNS.len());
+        let mut found = Newest::new(all, width);
+        for (range, oid) in tables::partitions(Table::Event, self.start, self.end()) {
             match range {
-                Some(_) if missing == 0 => {}
+                Some(_) if found.is_full() => {}
                 Some(range) => {
-                    let (start, end) = range.within(self.start, end);
-                    found.extend(self.of_partition(oid, start, end, missing)?);
+                    let (start, end) = range.within(self.start, self.end());
+                    self.visit(oid, start, end, &mut found)?;
+                    found.settle();
                 }
                 None => {
                     // Of the default partition only what is newer than the last one found elsewhere.
-                    let start = match (missing, found.last()) {
-                        (0, Some(last)) => last.at,
-                        _ => self.start,
-                    };
-                    found.extend(self.of_partition(oid, start, end, self.count)?);
-                    found.sort_unstable_by_key(|one| std::cmp::Reverse(one.order()));
-                    found.truncate(self.count);
+                    let start = found.oldest().filter(|_| found.is_full()).unwrap_or(self.start);
+                    let mut others = Newest::new(all, width);
+                    self.visit(oid, start, self.end(), &mut others)?;
+                    found.merge(others);
                 }
             }
         }
-        Ok(found)
+        Ok(found.entries(skipped))
     }
 
-    fn of_partition(
-        &self,
-        oid: pg_sys::Oid,
-        start: i64,
-        end: i64,
-        count: usize,
-    ) -> Result<Vec<Found>, AuditError> {
-        let by_index = match tables::open(Table::Event, oid) {
-            Opened::Gone => return Ok(Vec::new()),
-            Opened::Other => None,
-            Opened::Known(partition) => self.by_index(&partition, start, end, count),
-        };
-        match by_index {
-            Some(found) => Ok(found),
-            None => partition_query::read(self, oid, start, end, count),
+    /// How many entries there are.
+    pub fn count(&self) -> Result<u64, AuditError> {
+        super::pending::write()?;
+        let mut counted = Counted(0);
+        for (range, oid) in tables::partitions(Table::Event, self.start, self.end()) {
+            let (start, end) =
+                range.map_or((self.start, self.end()), |range| range.within(self.start, self.end()));
+            self.visit(oid, start, end, &mut counted)?;
         }
+        Ok(counted.0)
     }
 
-    /// None where an index is missing.
-    fn by_index(&self, partition: &Partition, start: i64, end: i64, count: usize) -> Option<Vec<Found>> {
-        let related = match self.criteria.asks_for_targets() {
-            true => tables::partitions(Table::EventTarget, start, end)
-                .into_iter()
-                .filter_map(|(_, oid)| match tables::open(Table::EventTarget, oid) {
-                    Opened::Gone => None,
-                    Opened::Other => Some(None),
-                    Opened::Known(partition) => Some(Some(partition)),
-                })
-                .collect::<Option<Vec<_>>>()?,
+    fn end(&self) -> i64 {
+        self.after.map_or(self.end, |(at, _)| self.end.min(at.saturating_add(1)))
+    }
+
+    /// Gives what a partition has to a sink.
+    fn visit(&self, oid: pg_sys::Oid, start: i64, end: i64, sink: &mut impl Sink) -> Result<(), AuditError> {
+        let by_index = match tables::open(Table::Event, oid) {
+            Opened::Gone => return Ok(()),
+            Opened::Other => None,
+            Opened::Known(partition) => self.by_index(&partition, start, end, sink),
+        };
+        if by_index.is_some() {
+            return Ok(());
+        }
+        partition_query::read(oid, start, end, |at, id, row| {
+            if sink.is_enough(at) {
+                return false;
+            }
+            if self.wants(at, id, &row) {
+                sink.take_row(at, id, row);
+            }
+            true
+        })
+    }
+
+    fn wants(&self, at: i64, id: [u8; 16], row: &impl Fields) -> bool {
+        self.after.is_none_or(|after| (at, id) < after) && self.criteria.matches(row)
+    }
+
+    /// None, and nothing given, where an index is missing.
+    fn by_index(&self, partition: &Partition, start: i64, end: i64, sink: &mut impl Sink) -> Option<()> {
+        let related = match self.criteria.asks_for_related() {
+            true => related(start, end)?,
             false => Vec::new(),
         };
-        let mut found = Newest { count, found: Vec::new(), instant: Vec::new() };
-        let mut from = Posting::newest_at(end - 1);
+        let mut from = Posting::newest_at(end.saturating_sub(1));
         loop {
-            let place = Place { partition, related: &related, start, end, from };
-            let mut candidates = self.candidates(&place)?;
+            let mut candidates =
+                self.candidates(&Place { partition, related: &related, start, end, from })?;
             let mut patience = PATIENCE;
             while let Some(posting) = candidates.current() {
-                if found.is_full_before(posting.at) {
-                    return Some(found.all());
+                if sink.is_enough(posting.at) {
+                    return Some(());
                 }
-                match partition.look(posting, |row| self.keep(posting.at, row)) {
-                    Some(Some(entry)) => found.add(entry),
-                    _ => patience -= 1,
-                }
+                let taken = partition.look(posting, |row| {
+                    let id = row.uuid(ID).filter(|id| self.wants(posting.at, *id, row));
+                    id.map(|id| sink.take_place(partition, posting, id, row))
+                });
                 candidates.advance();
-                if patience == 0 {
-                    break;
+                if taken.flatten().is_none() {
+                    patience -= 1;
+                    if patience == 0 {
+                        break;
+                    }
                 }
             }
             match candidates.current() {
                 Some(next) => from = next,
-                None => return Some(found.all()),
+                None => return Some(()),
             }
         }
-    }
-
-    /// The row, if it is wanted.
-    fn keep(&self, at: i64, row: &View) -> Option<Found> {
-        let id = row.uuid(ID);
-        let is_behind = self.after.is_none_or(|after| (at, id) < after);
-        (is_behind && self.criteria.matches(row)).then(|| Found {
-            at,
-            id,
-            row: row.keep(EVENT_COLUMNS.len()),
-        })
     }
 
     /// The rows worth looking at.
@@ -155,49 +156,32 @@ impl Reading<'_> {
     }
 }
 
-/// Entries found so far, in order.
-struct Newest {
-    count: usize,
-    found: Vec<Found>,
-    /// Those of the last instant: their order is by id, which is not that of their places.
-    instant: Vec<Found>,
-}
-
-impl Newest {
-    fn add(&mut self, entry: Found) {
-        if self.instant.first().is_some_and(|one| one.at != entry.at) {
-            self.settle();
-        }
-        self.instant.push(entry);
-        if self.instant.len() >= self.count + SURPLUS {
-            self.order_instant();
+/// The partitions of the other targets in a window; None where one is not as the install script makes it.
+fn related(start: i64, end: i64) -> Option<Vec<Partition>> {
+    let mut opened = Vec::new();
+    for (_, oid) in tables::partitions(Table::EventTarget, start, end) {
+        match tables::open(Table::EventTarget, oid) {
+            Opened::Gone => {}
+            Opened::Other => return None,
+            Opened::Known(partition) => opened.push(partition),
         }
     }
-
-    /// Whether there is enough once the entries that are newer than an instant are counted.
-    fn is_full_before(&mut self, at: i64) -> bool {
-        self.found.len() + self.instant.len() >= self.count
-            && self.instant.first().is_none_or(|one| one.at != at)
-    }
-
-    fn order_instant(&mut self) {
-        self.instant.sort_unstable_by_key(|one| std::cmp::Reverse(one.id));
-        self.instant.truncate(self.count - self.found.len());
-    }
-
-    fn settle(&mut self) {
-        self.order_instant();
-        self.found.append(&mut self.instant);
-    }
-
-    fn all(mut self) -> Vec<Found> {
-        self.settle();
-        self.found
-    }
+    Some(opened)
 }
 
-/// The instant and id of a row that came by a query.
-pub fn found(row: Kept) -> Option<Found> {
-    let at = row.values[OCCURRED_AT]?.value() as i64;
-    Some(Found { at, id: row.uuid(ID)?, row })
+/// Only counts.
+struct Counted(u64);
+
+impl Sink for Counted {
+    fn is_enough(&mut self, _: i64) -> bool {
+        false
+    }
+
+    fn take_place(&mut self, _: &Partition, _: Posting, _: [u8; 16], _: &View) {
+        self.0 += 1;
+    }
+
+    fn take_row(&mut self, _: i64, _: [u8; 16], _: Kept) {
+        self.0 += 1;
+    }
 }

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use audit_log_model::posting::{Posting, Stream};
 
-use super::criteria::{Place, Postings, ID};
+use super::criteria::{Place, Postings};
+use super::filter::ID;
 use crate::glue::index_stream::IndexStream;
-use crate::glue::partition::Partition;
+use crate::glue::partition::{Fields, Partition};
 
 /// `event_target` names entries by instant and id: which rows these are is looked up by the instant.
 pub struct Related<'a> {
@@ -48,7 +49,9 @@ impl<'a> Related<'a> {
             }
             self.all.seek(Posting::newest_at(at));
             while let Some(posting) = self.all.current().filter(|posting| posting.at == at) {
-                if self.partition.look(posting, |row| ids.contains(&row.uuid(ID))) == Some(true) {
+                if self.partition.look(posting, |row| row.uuid(ID).is_some_and(|id| ids.contains(&id)))
+                    == Some(true)
+                {
                     self.found.push_back(posting);
                 }
                 self.all.advance();

@@ -91,7 +91,8 @@ pub const fn column(name: &str) -> usize {
     i
 }
 
-const fn same(a: &[u8], b: &[u8]) -> bool {
+/// Whether two texts are the same.
+pub const fn same(a: &[u8], b: &[u8]) -> bool {
     let mut i = 0;
     while i < a.len() && i < b.len() && a[i] == b[i] {
         i += 1;
@@ -122,6 +123,11 @@ pub fn of<T>(table: Table, run: impl FnOnce(&LogTable) -> T) -> T {
 /// the default one.
 pub fn partitions(table: Table, start: i64, end: i64) -> Vec<(Option<Range>, pg_sys::Oid)> {
     partition::of_table(table.shape(), start, end)
+}
+
+/// The instant a partition of `event` begins with; None for the default one.
+pub fn partition_start(partition: pg_sys::Oid) -> Option<i64> {
+    partition::start(Table::Event.shape(), partition)
 }
 
 /// Opens a partition for reading.

@@ -52,7 +52,7 @@ pub fn check(field: &str, codes: &[String]) -> Result<(), AuditError> {
 
 fn known(field: &str) -> Vec<String> {
     let table = match field {
-        "category" | "categories" => c"category_definition",
+        "category" | "categories" | "action" => c"category_definition",
         "actor_type" => c"actor_type",
         _ => c"target_type",
     };
@@ -80,6 +80,24 @@ pub fn categories_of(target_types: &[String]) -> Vec<String> {
     all.filter(|[_, own]| target_types.contains(own)).map(|[category, _]| category).collect()
 }
 
+/// The categories of a page's tab, and those that are called by a category or a label; in order.
+pub fn of_page(tab: Option<&str>, action: Option<&str>) -> Result<Vec<String>, AuditError> {
+    let read = |tab, action| {
+        let sql = include_str!("../../sql/queries/page_categories.sql");
+        spi::select(sql, &[text(tab), text(action)], |rows| {
+            Ok(rows.iter().filter_map(|r| r.get(1)).collect())
+        })
+    };
+    let found: Vec<String> = read(tab, action)?;
+    match action {
+        // In another tab it is known, and simply not there.
+        Some(action) if found.is_empty() && read(None, Some(action))?.is_empty() => {
+            Err(unknown("action", action))
+        }
+        _ => Ok(found),
+    }
+}
+
 /// Forgets what was only true in this transaction, or in an extension that is gone.
 pub fn forget() {
     TARGET_TYPES.with_borrow_mut(HashMap::clear);
@@ -87,7 +105,7 @@ pub fn forget() {
 
 fn unknown(field: &str, code: &str) -> AuditError {
     let (noun, listed) = match field {
-        "category" | "categories" => (
+        "category" | "categories" | "action" => (
             "category",
             "SELECT category FROM audit_log.vocabulary lists the categories; define_category adds one.",
         ),

@@ -8,6 +8,8 @@ GRANT EXECUTE ON FUNCTION
   audit_log.set_context(jsonb, boolean),
   audit_log.list(text, integer, timestamptz, timestamptz, text[], text[], text[], text[], text),
   audit_log.list_json(jsonb),
+  audit_log.page(integer, integer, text, text, text, text, text, timestamptz, timestamptz, text),
+  audit_log.people(text, integer),
   audit_log.history(regclass, text),
   audit_log.row_at(regclass, text, timestamptz),
   audit_log.imported_record(uuid),
@@ -19,10 +21,11 @@ GRANT SELECT ON
   audit_log.entry, audit_log.entry_target, audit_log.entry_change, audit_log.activity_daily, audit_log.bi_audit_log,
   audit_log.organization, audit_log.vocabulary, audit_log.target_type, audit_log.actor_type, audit_log.watched,
   -- What these views, being security_invoker, read as the caller; event and event_target by row policy.
-  audit_log.event, audit_log.event_target, audit_log.relation_name, audit_log.watch_trigger, audit_log.category_definition, audit_log.category_deprecation
+  audit_log.event, audit_log.event_target, audit_log.activity, audit_log.named, audit_log.uncounted, audit_log.counted_until, audit_log.naming, audit_log.relation_name, audit_log.watch_trigger, audit_log.category_definition, audit_log.category_deprecation
 TO audit_log_reader, audit_log_bound;
 GRANT EXECUTE ON FUNCTION
-  audit_log.readable_organizations(), audit_log.state_bytes(jsonb, jsonb), audit_log.changes(jsonb, jsonb), audit_log.primary_target(text, text, text), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
+  audit_log.readable_organizations(), audit_log.state_bytes(jsonb, jsonb), audit_log.changes(jsonb, jsonb), audit_log.primary_target(text, text, text), audit_log.seen_by(bigint, smallint, pg_snapshot), audit_log.contains(text, text),
+  audit_log.names_of(text, text, text, text, text, text, text, text, text, jsonb), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
   audit_log.relation_label(regclass), audit_log.lineage_of(regclass), audit_log.row_json(regclass, record),
   audit_log.live_row(regclass, text), audit_log.row_events(regclass, text),
   audit_log.row_forward(regclass, text, timestamptz, uuid), audit_log.row_backward(regclass, text, timestamptz, uuid),
@@ -44,7 +47,7 @@ GRANT EXECUTE ON FUNCTION
   audit_log.enable_organization(text, text), audit_log.disable_organization(text),
   audit_log.grant_read(name, text), audit_log.revoke_read(name, text),
   audit_log.watch(regclass, text, name[], name, name, jsonb, jsonb, name[], name[], text), audit_log.unwatch(regclass),
-  audit_log.ensure_partitions(integer), audit_log.import(jsonb[], text)
+  audit_log.ensure_partitions(integer), audit_log.count_entries(), audit_log.import(jsonb[], text)
 TO audit_log_admin;
 
 GRANT SELECT ON audit_log.live_binding TO audit_log_admin;
@@ -58,7 +61,7 @@ BEGIN
   FOREACH t IN ARRAY ARRAY[
     'audit_log.category_deprecation', 'audit_log.organization_setting', 'audit_log.organization_seen', 'audit_log.relation_name',
     'audit_log.relation_name_id_seq', 'audit_log.feed_epoch', 'audit_log.event_default', 'audit_log.event_target_default',
-    'audit_log.idempotency', 'audit_log.read_binding']::regclass[]
+    'audit_log.idempotency', 'audit_log.read_binding', 'audit_log.activity_default', 'audit_log.named_default', 'audit_log.counted_until']::regclass[]
   LOOP
     PERFORM pg_catalog.pg_extension_config_dump(t, '');
   END LOOP;

@@ -1,0 +1,196 @@
+-- Counts of entries, and whom and what they name. count_entries() keeps them; what it has not seen yet
+-- is read from the entries themselves, so that both together are exact at every moment.
+
+CREATE TABLE audit_log.counted_until (
+  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+  epoch smallint NOT NULL,
+  snapshot pg_snapshot NOT NULL,
+  counted_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE audit_log.counted_until IS 'Which entries are counted: those of transactions that this snapshot saw, and all of earlier epochs.';
+
+CREATE FUNCTION audit_log.seen_by(feed bigint, epoch smallint, snapshot pg_snapshot) RETURNS boolean
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (feed >> 48) < epoch THEN true
+            WHEN (feed >> 48) > epoch THEN false
+            ELSE pg_catalog.pg_visible_in_snapshot((feed & 281474976710655)::text::xid8, snapshot) END;
+COMMENT ON FUNCTION audit_log.seen_by(bigint, smallint, pg_snapshot) IS 'Whether a snapshot taken in an epoch saw the transaction of a feed position. Internal.';
+
+CREATE VIEW audit_log.uncounted WITH (security_invoker = true) AS
+SELECT e.*
+FROM audit_log.event e
+WHERE e.feed >= coalesce((SELECT (u.epoch::bigint << 48) | pg_catalog.pg_snapshot_xmin(u.snapshot)::text::bigint
+                          FROM audit_log.counted_until u), 0)
+  AND audit_log.seen_by(e.feed, (SELECT u.epoch FROM audit_log.counted_until u), (SELECT u.snapshot FROM audit_log.counted_until u)) IS NOT TRUE;
+COMMENT ON VIEW audit_log.uncounted IS 'Entries that count_entries() has not counted yet. Internal.';
+
+-- One partition for each of event, of the same days, so that both go together.
+CREATE TABLE audit_log.activity (
+  day date NOT NULL,
+  organization_id text COLLATE "C" NOT NULL,
+  category text COLLATE "C" NOT NULL,
+  actor_type text COLLATE "C",
+  actor_id text COLLATE "C",
+  events bigint NOT NULL
+) PARTITION BY RANGE (day);
+COMMENT ON TABLE audit_log.activity IS 'Counted entries by day (UTC), organization, category and actor; without actor_type those of all actors. Read it through audit_log.activity_daily.';
+
+CREATE TABLE audit_log.named (
+  day date NOT NULL,
+  is_actor boolean NOT NULL,
+  organization_id text COLLATE "C" NOT NULL,
+  type text COLLATE "C" NOT NULL,
+  id text COLLATE "C",
+  name text
+) PARTITION BY RANGE (day);
+COMMENT ON TABLE audit_log.named IS 'Whom and what counted entries name, once a partition: actors (and effective ones) and targets, as they were called. For search and type-ahead.';
+COMMENT ON COLUMN audit_log.named.day IS 'First day of the partition of event that the entries are in; in the default one, of their week.';
+
+CREATE TABLE audit_log.activity_default PARTITION OF audit_log.activity DEFAULT;
+COMMENT ON TABLE audit_log.activity_default IS 'Counts of days that have no partition.';
+CREATE TABLE audit_log.named_default PARTITION OF audit_log.named DEFAULT;
+COMMENT ON TABLE audit_log.named_default IS 'Names of weeks that have no partition.';
+
+CREATE FUNCTION audit_log.index_activity_partition(partition regclass) RETURNS void
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  EXECUTE pg_catalog.format('CREATE UNIQUE INDEX ON %s (day, organization_id, category, actor_type, actor_id) NULLS NOT DISTINCT', partition);
+  EXECUTE pg_catalog.format('CREATE INDEX ON %s (organization_id text_pattern_ops, day) WHERE actor_type IS NULL', partition);
+END
+$$;
+COMMENT ON FUNCTION audit_log.index_activity_partition(regclass) IS 'Gives a partition of activity its indexes. Internal.';
+
+CREATE FUNCTION audit_log.index_named_partition(partition regclass) RETURNS void
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  EXECUTE pg_catalog.format('CREATE UNIQUE INDEX ON %s (pg_catalog.hashtextextended(id, 0), pg_catalog.hashtextextended(name, 0), organization_id, type, is_actor, day) NULLS NOT DISTINCT', partition);
+END
+$$;
+COMMENT ON FUNCTION audit_log.index_named_partition(regclass) IS 'Gives a partition of named its index; by hashes, as names may be of any length. Internal.';
+
+SELECT audit_log.index_activity_partition('audit_log.activity_default');
+SELECT audit_log.index_named_partition('audit_log.named_default');
+
+ALTER TABLE audit_log.activity ENABLE ROW LEVEL SECURITY;
+CREATE POLICY reader ON audit_log.activity FOR SELECT TO audit_log_reader USING (true);
+CREATE POLICY bound ON audit_log.activity FOR SELECT TO audit_log_bound
+  USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));
+ALTER TABLE audit_log.named ENABLE ROW LEVEL SECURITY;
+CREATE POLICY reader ON audit_log.named FOR SELECT TO audit_log_reader USING (true);
+CREATE POLICY bound ON audit_log.named FOR SELECT TO audit_log_bound
+  USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));
+
+CREATE FUNCTION audit_log.names_of(
+  actor_type text, actor_id text, actor_name text, effective_type text, effective_id text, effective_name text,
+  target_type text, target_id text, target_name text, targets jsonb)
+  RETURNS TABLE (is_actor boolean, type text, id text, name text)
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 2
+BEGIN ATOMIC
+  SELECT true, actor_type, actor_id, actor_name WHERE coalesce(actor_id, actor_name) IS NOT NULL
+  UNION ALL
+  SELECT true, effective_type, effective_id, effective_name WHERE coalesce(effective_id, effective_name) IS NOT NULL
+  UNION ALL
+  SELECT false, target_type, target_id, target_name WHERE target_id IS NOT NULL
+  UNION ALL
+  -- The first one is the primary target.
+  SELECT false, t.value ->> 'type', t.value ->> 'id', t.value ->> 'name'
+  FROM pg_catalog.jsonb_array_elements(targets) WITH ORDINALITY t(value, n) WHERE t.n > 1 AND t.value ->> 'id' IS NOT NULL;
+END;
+COMMENT ON FUNCTION audit_log.names_of(text, text, text, text, text, text, text, text, text, jsonb) IS 'The actors and targets of a stored entry. Internal.';
+
+CREATE FUNCTION audit_log.partition_start(partition regclass) RETURNS timestamptz
+  LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_partition_start';
+COMMENT ON FUNCTION audit_log.partition_start(regclass) IS 'The instant a partition of event begins with; NULL for the default one. Internal.';
+
+CREATE FUNCTION audit_log.companion(partition regclass, parent text) RETURNS regclass
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  -- One that was attached by hand has none: its days are in the default partition.
+  SELECT coalesce(pg_catalog.to_regclass('audit_log.' || pg_catalog.quote_ident(parent || pg_catalog.substr(c.relname, 6))),
+                  pg_catalog.to_regclass('audit_log.' || pg_catalog.quote_ident(parent || '_default')))
+  FROM pg_catalog.pg_class c WHERE c.oid = partition
+$$;
+COMMENT ON FUNCTION audit_log.companion(regclass, text) IS 'The partition of activity or named that goes with a partition of event. Internal.';
+
+CREATE FUNCTION audit_log.count_entries() RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp
+  SET TimeZone = 'UTC'
+AS $$
+DECLARE
+  last audit_log.counted_until;
+  now_epoch smallint;
+  now_snapshot pg_snapshot;
+  low bigint;
+  partition regclass;
+  fresh text;
+  n bigint;
+BEGIN
+  -- One at a time; whoever removes entries takes the same lock.
+  LOCK TABLE audit_log.counted_until IN SHARE ROW EXCLUSIVE MODE;
+  now_snapshot := pg_catalog.pg_current_snapshot();
+  -- In a cluster that has not written yet its transactions are of the epoch that its first write begins.
+  SELECT coalesce(pg_catalog.max(f.epoch), 0) + (coalesce(pg_catalog.max(f.epoch) FILTER (WHERE f.system_identifier = audit_log.system_identifier()), -1)
+                                                 <> coalesce(pg_catalog.max(f.epoch), 0))::integer
+  INTO now_epoch FROM audit_log.feed_epoch f;
+  SELECT u.* INTO last FROM audit_log.counted_until u;
+  low := coalesce((last.epoch::bigint << 48) | pg_catalog.pg_snapshot_xmin(last.snapshot)::text::bigint, 0);
+  FOR partition IN
+    SELECT t.relid FROM pg_catalog.pg_partition_tree('audit_log.event') t WHERE t.isleaf
+  LOOP
+    -- What the new snapshot saw and the last one did not, whatever was committed since.
+    fresh := pg_catalog.format('%s e WHERE e.feed >= $1 AND audit_log.seen_by(e.feed, $2, $3) AND audit_log.seen_by(e.feed, $4, $5) IS NOT TRUE', partition);
+    EXECUTE pg_catalog.format('INSERT INTO %s AS a (day, organization_id, category, actor_type, actor_id, events)
+      SELECT c.day, c.organization_id, c.category, c.actor_type, c.actor_id, pg_catalog.count(*)
+      FROM (SELECT (e.occurred_at AT TIME ZONE ''UTC'')::date AS day, e.organization_id, e.category, e.actor_type, e.actor_id
+            FROM %s) c
+      GROUP BY GROUPING SETS ((c.day, c.organization_id, c.category), (c.day, c.organization_id, c.category, c.actor_type, c.actor_id))
+      ON CONFLICT (day, organization_id, category, actor_type, actor_id) DO UPDATE SET events = a.events + EXCLUDED.events',
+      audit_log.companion(partition, 'activity'), fresh)
+    USING low, now_epoch, now_snapshot, last.epoch, last.snapshot;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    CONTINUE WHEN n = 0;
+    EXECUTE pg_catalog.format('INSERT INTO %s (day, is_actor, organization_id, type, id, name)
+      SELECT DISTINCT coalesce(audit_log.partition_start($6), pg_catalog.date_trunc(''week'', c.occurred_at))::date,
+                      m.is_actor, c.organization_id, m.type, m.id, m.name
+      FROM (SELECT e.* FROM %s) c CROSS JOIN LATERAL audit_log.names_of(c.actor_type, c.actor_id, c.actor_name,
+        c.effective_actor_type, c.effective_actor_id, c.effective_actor_name, c.target_type, c.target_id, c.target_name, c.targets) m
+      ON CONFLICT DO NOTHING',
+      audit_log.companion(partition, 'named'), fresh)
+    USING low, now_epoch, now_snapshot, last.epoch, last.snapshot, partition;
+  END LOOP;
+  INSERT INTO audit_log.counted_until AS u (epoch, snapshot) VALUES (now_epoch, now_snapshot)
+  ON CONFLICT ON CONSTRAINT counted_until_pkey DO UPDATE
+    SET epoch = EXCLUDED.epoch, snapshot = EXCLUDED.snapshot, counted_at = pg_catalog.clock_timestamp();
+END
+$$;
+COMMENT ON FUNCTION audit_log.count_entries() IS 'Counts the entries committed since it last ran, for activity_daily, page() and people(). These are exact without it, and slower the more is uncounted: call it every minute or so, in a transaction of its own.';
+
+CREATE VIEW audit_log.activity_daily WITH (security_invoker = true) AS
+SELECT a.day, a.organization_id, a.category, a.actor_type, a.actor_id, a.events
+FROM audit_log.activity a
+WHERE a.actor_type IS NOT NULL
+  -- Days with entries that are not counted yet are added up below.
+  AND a.day <> ALL (ARRAY(SELECT DISTINCT (u.occurred_at AT TIME ZONE 'UTC')::date FROM audit_log.uncounted u))
+UNION ALL
+SELECT b.day, b.organization_id, b.category, b.actor_type, b.actor_id, pg_catalog.sum(b.events)::bigint
+FROM (SELECT a.day, a.organization_id, a.category, a.actor_type, a.actor_id, a.events
+      FROM audit_log.activity a
+      WHERE a.actor_type IS NOT NULL
+        AND a.day = ANY (ARRAY(SELECT DISTINCT (u.occurred_at AT TIME ZONE 'UTC')::date FROM audit_log.uncounted u))
+      UNION ALL
+      SELECT (u.occurred_at AT TIME ZONE 'UTC')::date, u.organization_id, u.category, u.actor_type, u.actor_id, 1
+      FROM audit_log.uncounted u) b
+GROUP BY b.day, b.organization_id, b.category, b.actor_type, b.actor_id;
+COMMENT ON VIEW audit_log.activity_daily IS 'Events counted by day, organization, category and actor: exact at every moment.';
+COMMENT ON COLUMN audit_log.activity_daily.day IS 'Day of occurred_at, UTC.';
+COMMENT ON COLUMN audit_log.activity_daily.organization_id IS 'As in entry.';
+COMMENT ON COLUMN audit_log.activity_daily.category IS 'As in entry.';
+COMMENT ON COLUMN audit_log.activity_daily.actor_type IS 'As in entry.';
+COMMENT ON COLUMN audit_log.activity_daily.actor_id IS 'As in entry.';
+COMMENT ON COLUMN audit_log.activity_daily.events IS 'How many.';
