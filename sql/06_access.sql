@@ -27,16 +27,6 @@ COMMENT ON COLUMN audit_log.live_binding.role_oid IS 'The role.';
 COMMENT ON COLUMN audit_log.live_binding.role_name IS 'Its name now.';
 COMMENT ON COLUMN audit_log.live_binding.organization_id IS 'The organization it may read.';
 
-CREATE FUNCTION audit_log.organizations_of(role name) RETURNS text[]
-  LANGUAGE sql STABLE SECURITY DEFINER
-  SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT coalesce(pg_catalog.array_agg(DISTINCT b.organization_id), '{}')
-  FROM audit_log.live_binding b
-  WHERE pg_catalog.pg_has_role(role, b.role_oid, 'USAGE')
-$$;
-COMMENT ON FUNCTION audit_log.organizations_of(name) IS 'The organizations a role is bound to by itself or by a role it inherits from. Internal.';
-
 -- In C, so that it can tell the caller from the extension, and nobody can ask for another's.
 CREATE FUNCTION audit_log.my_organizations() RETURNS text[]
   LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'my_organizations_wrapper';

@@ -18,7 +18,7 @@ GRANT EXECUTE ON FUNCTION
 TO PUBLIC;
 
 GRANT SELECT ON
-  audit_log.entry, audit_log.entry_target, audit_log.entry_change, audit_log.activity_daily, audit_log.bi_audit_log,
+  audit_log.entry, audit_log.entry_target, audit_log.entry_change, audit_log.activity_daily, audit_log.category_daily, audit_log.bi_audit_log,
   audit_log.organization, audit_log.vocabulary, audit_log.target_type, audit_log.actor_type, audit_log.watched,
   -- What these views, being security_invoker, read as the caller; event and event_target by row policy.
   audit_log.event, audit_log.event_target, audit_log.activity, audit_log.named, audit_log.uncounted, audit_log.counted_until, audit_log.naming, audit_log.relation_name, audit_log.watch_trigger, audit_log.category_definition, audit_log.category_deprecation

@@ -7,9 +7,11 @@ use pgrx::IntoDatum;
 
 use super::organizations::{bound_to_caller, caller_reads_all, refusal};
 use crate::glue::backend;
+use crate::glue::error::with_timeout_hint;
 use crate::glue::spi;
 use crate::glue::srf::Output;
 use crate::store::append;
+use crate::store::newest::Entry;
 use crate::store::page::{self, Scope};
 use crate::store::{entry, organization, stamp, vocabulary};
 
@@ -56,9 +58,29 @@ fn instant(field: &str, pg_micros: i64) -> Result<DateTime<Utc>, AuditError> {
 pub fn list(arguments: Arguments, output: &mut Output) -> Result<(), AuditError> {
     let request = arguments.check()?;
     let (scope, page) = prepare(&request)?;
-    let (found, next) = page::read(&request, &page, &scope)?;
+    let (found, next) = read(&request, &page, &scope)?;
     let next = next.as_deref().and_then(IntoDatum::into_datum);
     found.iter().try_for_each(|one| output.put_columns(entry::columns(&one.row)?.into_iter().chain([next])))
+}
+
+/// Reads a page; where it takes too long, says what would narrow it.
+pub fn read(
+    request: &ListRequest,
+    page: &Page,
+    scope: &Scope,
+) -> Result<(Vec<Entry>, Option<String>), AuditError> {
+    let narrower = || {
+        let filters = [
+            ("organization", request.organization.is_none()),
+            ("actor_ids", request.actor_ids.is_empty()),
+            ("target_ids", request.target_ids.is_empty()),
+            ("categories", request.categories.is_empty() && request.target_types.is_empty()),
+        ];
+        let unused: Vec<&str> = filters.iter().filter(|(_, unused)| *unused).map(|(name, _)| *name).collect();
+        let or = if unused.is_empty() { String::new() } else { format!(", or add {}", unused.join(" or ")) };
+        format!("Few of the entries that were looked at match all filters. Give a later start_date{or}.")
+    };
+    with_timeout_hint(narrower, || page::read(request, page, scope))
 }
 
 /// Checks a request against the vocabulary and the caller's rights.

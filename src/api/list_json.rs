@@ -4,12 +4,12 @@ use audit_log_model::list_request::ListRequest;
 use audit_log_model::AuditError;
 use serde_json::{json, Value};
 
-use super::list::prepare;
+use super::list::{prepare, read};
 use crate::glue::args;
 use crate::glue::backend;
 use crate::glue::partition::Kept;
 use crate::glue::spi::{self, Arg};
-use crate::store::{entry, page};
+use crate::store::entry;
 
 /// The answer to a request, or the envelope of what is wrong with it, as JSON text; anything but
 /// the four codes is not the request's fault and is an error.
@@ -25,7 +25,7 @@ fn answer(request: &Value) -> Result<String, AuditError> {
     let request = ListRequest::from_json(request)?;
     let (scope, page) = prepare(&request).map_err(as_in_json)?;
     // Entries go through as text: whatever jsonb holds is listed, and comes out unaltered.
-    let (found, next) = page::read(&request, &page, &scope)?;
+    let (found, next) = read(&request, &page, &scope)?;
     let results = found.iter().map(|one| entry_json(&one.row)).collect::<Result<Vec<_>, _>>()?;
     let (more, next) = (Value::from(next.is_some()), Value::from(next));
     let results = results.join(",");

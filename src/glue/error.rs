@@ -1,8 +1,10 @@
 //! `AuditError` as PostgreSQL's error: SQLSTATE, `code:` in DETAIL, what to do in HINT.
 
+use std::panic::AssertUnwindSafe;
+
 use audit_log_model::{AuditError, Code};
-use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::{PgLogLevel, PgSqlErrorCode};
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
+use pgrx::{pg_sys, PgLogLevel, PgSqlErrorCode, PgTryBuilder};
 
 /// What every call of SQL returns: PostgreSQL's error keeps its SQLSTATE on the way out.
 pub type SqlResult<T> = Result<T, ErrorReport>;
@@ -38,4 +40,24 @@ pub fn unwrap_or_raise<T>(result: Result<T, AuditError>) -> T {
             unreachable!("a report at ERROR does not come back")
         }
     }
+}
+
+/// Runs something; where it is cancelled while a statement_timeout is set, PostgreSQL's error goes on
+/// with a hint.
+pub fn with_timeout_hint<T>(hint: impl Fn() -> String, run: impl FnOnce() -> T) -> T {
+    // SAFETY: a plain variable.
+    if unsafe { pg_sys::StatementTimeout } == 0 {
+        return run();
+    }
+    let hint = hint();
+    let again = move |cause: CaughtError| match cause {
+        CaughtError::PostgresError(error) => {
+            let report = ErrorReport::new(error.sql_error_code(), error.message().to_string(), "audit_log");
+            report.set_hint(hint.clone()).report(PgLogLevel::ERROR);
+            unreachable!("a report at ERROR does not come back")
+        }
+        other => other.rethrow(),
+    };
+    let code = PgSqlErrorCode::ERRCODE_QUERY_CANCELED;
+    PgTryBuilder::new(AssertUnwindSafe(run)).catch_when(code, again).execute()
 }

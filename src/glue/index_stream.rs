@@ -1,6 +1,7 @@
 //! One B-tree of a partition read as a stream of postings, newest first.
 
 use std::cell::Cell;
+use std::cmp::Reverse;
 use std::marker::PhantomData;
 
 use audit_log_model::posting::{Posting, Stream};
@@ -29,11 +30,13 @@ pub struct IndexStream<'a> {
     scan: pg_sys::IndexScanDesc,
     keys: [pg_sys::ScanKeyData; 3],
     key_count: usize,
-    /// The attribute that is the instant, from 1; an event id may be the next one.
-    instant: i32,
+    /// Where the instant is in a tuple of the index, 0 while that is not known; an event id may follow.
+    offset: usize,
     has_event_id: bool,
     start: i64,
     read: Vec<Found>,
+    /// Read already, of an instant before those in `read`.
+    next: Option<Found>,
     /// The current posting's place in `read`.
     at: usize,
     /// Whether the index has no more than what is read.
@@ -99,10 +102,11 @@ impl IndexStream<'_> {
             scan,
             keys,
             key_count,
-            instant,
+            offset: 0,
             has_event_id: wanted.has_event_id,
             start: wanted.start,
             read: Vec::new(),
+            next: None,
             at: 0,
             exhausted: false,
             rate: Cell::new(0.0),
@@ -127,44 +131,67 @@ impl IndexStream<'_> {
             pg_sys::index_rescan(self.scan, self.keys.as_mut_ptr(), self.key_count as i32, none, no_orders);
         }
         self.exhausted = false;
+        self.next = None;
         self.read_on(FIRST_READ);
     }
 
-    /// Reads the next postings in place of those read before.
+    /// Reads the next postings in place of those read before: `count`, and the rest of the last instant.
     fn read_on(&mut self, count: usize) {
         self.at = 0;
         self.read.clear();
-        if self.exhausted {
-            return;
+        self.read.extend(self.next.take());
+        while !self.exhausted && self.next.is_none() {
+            self.read_some(count);
         }
-        self.read.reserve(count);
-        let (scan, instant, has_event_id) = (self.scan, self.instant, self.has_event_id);
-        let read = &mut self.read;
-        // SAFETY: the scan is open; one guard for all calls, and nothing in it to be dropped: the
-        // vector has the room. A tuple of the index lives until the next call.
-        unsafe {
-            pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                while read.len() < count {
-                    let place =
-                        past_pgrx::index_getnext_tid(scan, pg_sys::ScanDirection::BackwardScanDirection);
-                    if place.is_null() {
-                        break;
-                    }
-                    let (tuple, desc) = ((*scan).xs_itup, (*scan).xs_itupdesc);
-                    let at = past_pgrx::nocache_index_getattr(tuple, instant, desc).value() as i64;
-                    let mut event_id = [0; 16];
-                    if has_event_id {
-                        event_id = *past_pgrx::nocache_index_getattr(tuple, instant + 1, desc).cast_mut_ptr();
-                    }
-                    read.push(Found { posting: Posting { at, place: place_number(*place) }, event_id });
-                }
-            });
+        // Of one instant an index may have another order: by further columns, or within a list of places.
+        let ascending = |two: &[Found]| two[0].posting < two[1].posting;
+        if self.read.windows(2).any(ascending) {
+            self.read.sort_unstable_by_key(|found| Reverse(found.posting));
         }
-        self.exhausted = self.read.len() < count;
         if let (Some(first), Some(last)) = (self.read.first(), self.read.last()) {
             let until = if self.exhausted { self.start } else { last.posting.at };
             self.rate.set(self.read.len() as f64 / first.posting.at.saturating_sub(until).max(1) as f64);
         }
+    }
+
+    /// Reads on to `count`, or as many as there is room for.
+    fn read_some(&mut self, count: usize) {
+        self.read.reserve(count);
+        let room = self.read.capacity();
+        let (scan, has_value, has_event_id) = (self.scan, self.key_count == 3, self.has_event_id);
+        // One value is stored in one way: the instant stands at the same place in all its tuples.
+        let mut offset = self.offset;
+        let (read, next) = (&mut self.read, &mut self.next);
+        // SAFETY: the scan is open; one guard for all calls, and nothing in it to be dropped: the
+        // vector has the room. A tuple of the index lives until the next call.
+        self.exhausted = unsafe {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                while read.len() < room {
+                    let place =
+                        past_pgrx::index_getnext_tid(scan, pg_sys::ScanDirection::BackwardScanDirection);
+                    if place.is_null() {
+                        return true;
+                    }
+                    let columns = (*scan).xs_itup.cast::<u8>();
+                    if offset == 0 {
+                        offset = instant_offset(columns, has_value);
+                    }
+                    let at = columns.add(offset).cast::<i64>().read();
+                    let mut event_id = [0; 16];
+                    if has_event_id {
+                        event_id = columns.add(offset + size_of::<i64>()).cast::<[u8; 16]>().read();
+                    }
+                    let found = Found { posting: Posting { at, place: place_number(*place) }, event_id };
+                    if read.len() >= count && read.last().is_some_and(|last| last.posting.at != at) {
+                        *next = Some(found);
+                        return false;
+                    }
+                    read.push(found);
+                }
+                false
+            })
+        };
+        self.offset = offset;
     }
 
     /// Skips what is read and above a posting.
@@ -191,8 +218,9 @@ impl Stream for IndexStream<'_> {
             if self.at < self.read.len() {
                 return;
             }
-            let distance = self.read.last().map_or(0, |last| last.posting.at - to.at);
-            match self.exhausted || self.rate.get() * (distance as f64) < WALK {
+            let distance = self.read.last().map_or(0, |last| last.posting.at.saturating_sub(to.at));
+            let is_next = self.next.is_some_and(|next| next.posting <= to);
+            match self.exhausted || is_next || self.rate.get() * (distance as f64) < WALK {
                 true => self.read_on(LARGEST_READ),
                 false => self.look_up(to),
             }
@@ -216,6 +244,20 @@ impl Drop for IndexStream<'_> {
             unsafe { pg_sys::index_endscan(self.scan) };
         }
     }
+}
+
+/// Where in a tuple of an index the instant is, in front of which a text may stand.
+///
+/// # Safety
+/// `tuple` is a tuple of an index on (timestamptz …) or (text, timestamptz …), none of them NULL.
+unsafe fn instant_offset(tuple: *const u8, has_value: bool) -> usize {
+    const HEADER: usize = size_of::<pg_sys::IndexTupleData>();
+    if !has_value {
+        return HEADER;
+    }
+    // SAFETY: by contract; what stands at the beginning is a text, never moved out of line.
+    let text = unsafe { pgrx::varlena::varsize_any(tuple.add(HEADER).cast()) };
+    (HEADER + text).next_multiple_of(align_of::<i64>())
 }
 
 /// A row's place as a number that orders as places do.

@@ -9,6 +9,7 @@ use super::bounds::{self, Range};
 use super::index_stream::{place, IndexStream, Wanted};
 use super::leaf_shape::has_columns;
 use super::log_table::Shape;
+use super::past_pgrx;
 use super::tuple::varlena_bytes;
 
 /// A partition whose columns are those this library knows.
@@ -128,12 +129,9 @@ impl Partition {
             pgrx::check_for_interrupts!();
         }
         let mut tuple = pg_sys::HeapTupleData { t_self: place(posting.place), ..Default::default() };
-        let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
         // SAFETY: the relation is open; the slot takes the pin over and lets go of it again.
         unsafe {
-            if !pg_sys::heap_fetch(self.relation, self.snapshot, &mut tuple, &mut buffer, false) {
-                return None;
-            }
+            let buffer = self.fetch(&mut tuple)?;
             pg_sys::ExecStorePinnedBufferHeapTuple(&mut tuple, self.slot, buffer);
             pg_sys::MemoryContextReset(self.scratch);
             let old = pg_sys::MemoryContextSwitchTo(self.scratch);
@@ -141,6 +139,35 @@ impl Partition {
             pg_sys::MemoryContextSwitchTo(old);
             pg_sys::ExecClearTuple(self.slot);
             Some(result)
+        }
+    }
+}
+
+impl Partition {
+    /// The version of a row that the snapshot sees, and the pinned page it is on; None where there is none.
+    ///
+    /// # Safety
+    /// The tuple names a place that an index has.
+    unsafe fn fetch(&self, tuple: &mut pg_sys::HeapTupleData) -> Option<pg_sys::Buffer> {
+        let (relation, snapshot) = (self.relation, self.snapshot);
+        // SAFETY: by contract; one guard for all calls, and nothing in it to be dropped. A row that was
+        // updated in place is behind the place that the index knows.
+        unsafe {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                let mut place = tuple.t_self;
+                let block = (u32::from(place.ip_blkid.bi_hi) << 16) | u32::from(place.ip_blkid.bi_lo);
+                let buffer = past_pgrx::ReadBuffer(relation, block);
+                past_pgrx::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+                let all_dead = std::ptr::null_mut();
+                let seen = past_pgrx::heap_hot_search_buffer(
+                    &mut place, relation, buffer, snapshot, tuple, all_dead, true,
+                );
+                past_pgrx::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32);
+                if !seen {
+                    past_pgrx::ReleaseBuffer(buffer);
+                }
+                seen.then_some(buffer)
+            })
         }
     }
 }

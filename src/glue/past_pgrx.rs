@@ -52,8 +52,19 @@ extern "C-unwind" {
     #[cfg(any(feature = "pg17", feature = "pg18"))]
     pub fn index_insert_cleanup(index: Relation, info: *mut IndexInfo);
 
+    pub fn ReadBuffer(relation: Relation, block: BlockNumber) -> Buffer;
+    pub fn LockBuffer(buffer: Buffer, mode: i32);
+    pub fn ReleaseBuffer(buffer: Buffer);
+    pub fn heap_hot_search_buffer(
+        place: ItemPointer,
+        relation: Relation,
+        buffer: Buffer,
+        snapshot: Snapshot,
+        tuple: HeapTuple,
+        all_dead: *mut bool,
+        first_call: bool,
+    ) -> bool;
     pub fn index_getnext_tid(scan: IndexScanDesc, direction: ScanDirection::Type) -> ItemPointer;
-    pub fn nocache_index_getattr(tuple: IndexTuple, attribute: i32, desc: TupleDesc) -> Datum;
 
     pub fn standard_ExecutorStart(query: *mut QueryDesc, flags: i32);
     pub fn standard_ExecutorFinish(query: *mut QueryDesc);

@@ -15,6 +15,7 @@ const TARGET_ID: usize = column("target_id");
 const TARGET_NAME: usize = column("target_name");
 const ACTOR_ID: usize = column("actor_id");
 const ACTOR_NAME: usize = column("actor_name");
+const EFFECTIVE_ACTOR_TYPE: usize = column("effective_actor_type");
 const EFFECTIVE_ACTOR_ID: usize = column("effective_actor_id");
 const EFFECTIVE_ACTOR_NAME: usize = column("effective_actor_name");
 const TARGETS: usize = column("targets");
@@ -76,6 +77,8 @@ impl Filter {
     pub fn matches(&self, row: &impl Fields) -> bool {
         let any_is =
             |columns: &[usize], is: &str| columns.iter().any(|c| row.text(*c) == Some(is.as_bytes()));
+        // Without a type there is no effective actor.
+        let impersonated = || row.datum(EFFECTIVE_ACTOR_TYPE).is_some();
         let any_target = |wanted: &dyn Fn(&Target) -> bool| {
             row.datum(TARGETS).is_some_and(|targets| jsonb_read::any_target(targets, wanted))
         };
@@ -90,7 +93,8 @@ impl Filter {
                 has(categories, row.text(CATEGORY)) || has(types, row.text(TARGET_TYPE))
             }
             Filter::Actor { is, .. } => {
-                any_is(&[ACTOR_ID, EFFECTIVE_ACTOR_ID, ACTOR_NAME, EFFECTIVE_ACTOR_NAME], is)
+                any_is(&[ACTOR_ID, ACTOR_NAME], is)
+                    || impersonated() && any_is(&[EFFECTIVE_ACTOR_ID, EFFECTIVE_ACTOR_NAME], is)
             }
             Filter::Candidate { is, .. } => {
                 row.text(TARGET_TYPE) == Some(CANDIDATE.as_bytes()) && any_is(&[TARGET_ID, TARGET_NAME], is)
