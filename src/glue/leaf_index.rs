@@ -4,13 +4,10 @@ use pgrx::pg_sys;
 
 use super::log_table::Row;
 use super::past_pgrx;
-use super::version;
 
-/// A B-tree, or BRIN, index over columns.
+/// A B-tree index over columns.
 pub struct Index {
     pub oid: pg_sys::Oid,
-    /// BRIN: of rows with the same key on one page it need only see the first.
-    by_page: bool,
     /// Places in the row, from 0.
     columns: Vec<usize>,
     /// The index leaves out rows where this one is NULL.
@@ -20,7 +17,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// None for what takes more than columns of the row: expressions, another access method, a
+    /// None for what takes more than columns of the row: expressions, other access methods, a
     /// predicate other than `column IS NOT NULL`, exclusion or deferred uniqueness.
     ///
     /// # Safety
@@ -30,9 +27,7 @@ impl Index {
         unsafe {
             let form = &*(*index).rd_index;
             let info = pg_sys::BuildIndexInfo(index);
-            let method = (*(*index).rd_rel).relam;
-            let by_page = method == pg_sys::BRIN_AM_OID;
-            let plain = (by_page || method == pg_sys::BTREE_AM_OID)
+            let plain = (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID
                 && (*info).ii_Expressions.is_null()
                 && !form.indisexclusion
                 && (form.indimmediate || !form.indisunique);
@@ -45,7 +40,6 @@ impl Index {
                 numbers.iter().map(|n| usize::try_from(*n).ok()?.checked_sub(1)).collect::<Option<_>>()?;
             plain.then_some(Index {
                 oid: (*index).rd_id,
-                by_page,
                 columns,
                 only_where,
                 unique: form.indisunique,
@@ -67,15 +61,12 @@ impl Index {
         const MOST: usize = pg_sys::INDEX_MAX_KEYS as usize;
         let mut values = [pg_sys::Datum::from(0); MOST];
         let mut nulls = [true; MOST];
-        let mut last = None;
         let check = match self.unique {
             true => pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES,
             false => pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO,
         };
-        // SAFETY: by contract; the values are of the index's columns. What the access method keeps
-        // while it inserts belongs to this call: it may point to the relation.
+        // SAFETY: by contract; the values are of the index's columns.
         unsafe {
-            let mut info = pg_sys::IndexInfo { ii_Context: pg_sys::CurrentMemoryContext, ..*self.info };
             for (i, row) in rows.iter().enumerate() {
                 let (datums, is_null) = keys.of(i);
                 if !self.takes(is_null) {
@@ -86,13 +77,6 @@ impl Index {
                     nulls[place] = is_null[*at];
                 }
                 let place = &raw mut (*row.tuple).t_self;
-                if self.by_page {
-                    let block = ((*place).ip_blkid.bi_hi, (*place).ip_blkid.bi_lo);
-                    let key = Some((block, values.map(|value| value.value()), nulls));
-                    if std::mem::replace(&mut last, key) == key {
-                        continue;
-                    }
-                }
                 past_pgrx::index_insert(
                     index,
                     values.as_mut_ptr(),
@@ -101,10 +85,9 @@ impl Index {
                     table,
                     check,
                     false,
-                    &mut info,
+                    self.info,
                 );
             }
-            version::index_insert_cleanup(index, &mut info);
         }
     }
 }

@@ -49,9 +49,6 @@ extern "C-unwind" {
         unchanged: bool,
         info: *mut IndexInfo,
     ) -> bool;
-    #[cfg(any(feature = "pg17", feature = "pg18"))]
-    pub fn index_insert_cleanup(index: Relation, info: *mut IndexInfo);
-
     pub fn ReadBuffer(relation: Relation, block: BlockNumber) -> Buffer;
     pub fn LockBuffer(buffer: Buffer, mode: i32);
     pub fn ReleaseBuffer(buffer: Buffer);

@@ -32,16 +32,3 @@ pub unsafe fn index_beginscan(
     // SAFETY: by contract.
     return unsafe { pg_sys::index_beginscan(table, index, snapshot, keys, 0) };
 }
-
-/// Lets go of what an index's access method kept while rows were inserted.
-///
-/// # Safety
-/// Under a guard; the index is open, and `info` is that of the insertions.
-#[allow(unused_variables)]
-pub unsafe fn index_insert_cleanup(index: pg_sys::Relation, info: *mut pg_sys::IndexInfo) {
-    #[cfg(any(feature = "pg17", feature = "pg18"))]
-    // SAFETY: by contract.
-    unsafe {
-        super::past_pgrx::index_insert_cleanup(index, info);
-    }
-}
