@@ -144,6 +144,32 @@ pg_function!(audit_log_page, pg_finfo_audit_log_page, |call| {
     Ok(None)
 });
 
+pg_function!(audit_log_sync_start, pg_finfo_audit_log_sync_start, |call| {
+    Ok(api::sync::start(call.args().instant(0))?.into_datum())
+});
+
+pg_function!(audit_log_sync, pg_finfo_audit_log_sync, |call| {
+    let (args, mut output) = (call.args(), call.output());
+    let arguments = api::sync::Arguments {
+        cursor: args.text(0),
+        limit: args.get::<i32>(1).map(i64::from),
+        organization: args.text(2),
+    };
+    api::sync::sync(&arguments, &mut output)?;
+    Ok(None)
+});
+
+pg_function!(audit_log_sync_json, pg_finfo_audit_log_sync_json, |call| {
+    let answer = api::sync::sync_json(call.args().json(0, "request"))?;
+    jsonb::from_text(&answer).map(Some)
+});
+
+pg_function!(audit_log_settled_below, pg_finfo_audit_log_settled_below, |call| {
+    call.args();
+    let snapshot = store::sync::now()?;
+    Ok(snapshot.next_unseen(0).into_datum())
+});
+
 pg_function!(audit_log_row_json, pg_finfo_audit_log_row_json, |call| {
     let Some((relation, row_type, row)) = call.relation_and_row() else { return Ok(None) };
     capture::image::of_row(relation, row_type, &row).map(Some)

@@ -20,4 +20,5 @@ extension_sql_file!("../sql/13_list.sql", name = "list", requires = ["entry"]);
 extension_sql_file!("../sql/14_activity.sql", name = "activity", requires = ["list"]);
 extension_sql_file!("../sql/15_page.sql", name = "page", requires = ["activity"]);
 extension_sql_file!("../sql/16_history.sql", name = "history", requires = ["page"]);
-extension_sql_file!("../sql/17_grants.sql", name = "grants", requires = ["history"], finalize);
+extension_sql_file!("../sql/17_sync.sql", name = "sync", requires = ["history"]);
+extension_sql_file!("../sql/19_grants.sql", name = "grants", requires = ["sync"], finalize);

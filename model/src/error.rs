@@ -7,6 +7,8 @@ pub enum Code {
     InvalidInput,
     /// A cursor cannot be decoded, is damaged, or belongs to another listing.
     CursorInvalid,
+    /// A sync cursor that cannot go on without leaving something out.
+    CursorExpired,
     /// The organization's audit log is switched off.
     AuditLogsNotEnabled,
     /// The caller may not read (or do) this.
@@ -29,6 +31,7 @@ impl Code {
         match self {
             Code::InvalidInput => "invalid_input",
             Code::CursorInvalid => "cursor_invalid",
+            Code::CursorExpired => "cursor_expired",
             Code::AuditLogsNotEnabled => "audit_logs_not_enabled",
             Code::MissingEndpointPermission => "missing_endpoint_permission",
             Code::EntriesAreAppendOnly => "entries_are_append_only",

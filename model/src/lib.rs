@@ -22,6 +22,9 @@ pub mod page_request;
 pub mod posting;
 pub mod read_plan;
 pub mod schema_refs;
+pub mod snapshot;
+pub mod sync_cursor;
+pub mod sync_request;
 pub mod watch_options;
 pub mod window;
 

@@ -51,13 +51,7 @@ impl ListRequest {
             "categories",
             "organization",
         ];
-        if let Some(unknown) = map.keys().find(|k| !KNOWN.contains(&k.as_str())) {
-            return Err(AuditError::invalid(
-                unknown.clone(),
-                format!("unknown request key \"{unknown}\""),
-                crate::nearest::hint(unknown, KNOWN, &format!("The keys are {}.", KNOWN.join(", "))),
-            ));
-        }
+        check_keys(map, &KNOWN)?;
         Ok(ListRequest {
             cursor: text(map, "cursor")?,
             limit: check_limit(whole_number(map, "limit")?)?,
@@ -113,6 +107,22 @@ impl ListRequest {
         };
         let window = Window { start: bound(cursor.start)?, end: bound(cursor.end)? };
         Ok(Page { window, after: Some(cursor) })
+    }
+}
+
+/// Refuses keys that a request does not have.
+pub(crate) fn check_keys(map: &Map<String, Value>, known: &[&str]) -> Result<(), AuditError> {
+    match map.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(unknown) => Err(AuditError::invalid(
+            unknown.clone(),
+            format!("unknown request key \"{unknown}\""),
+            crate::nearest::hint(
+                unknown,
+                known.iter().copied(),
+                &format!("The keys are {}.", known.join(", ")),
+            ),
+        )),
     }
 }
 
@@ -189,7 +199,7 @@ fn invalid(field: &str, message: impl Into<String>) -> AuditError {
     }
 }
 
-fn text(map: &Map<String, Value>, key: &str) -> Result<Option<String>, AuditError> {
+pub(crate) fn text(map: &Map<String, Value>, key: &str) -> Result<Option<String>, AuditError> {
     match map.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(s)) => Ok(Some(s.clone())),
@@ -214,7 +224,7 @@ fn texts(map: &Map<String, Value>, key: &str) -> Result<Vec<String>, AuditError>
     check_items(key, items)
 }
 
-fn whole_number(map: &Map<String, Value>, key: &str) -> Result<Option<i64>, AuditError> {
+pub(crate) fn whole_number(map: &Map<String, Value>, key: &str) -> Result<Option<i64>, AuditError> {
     match map.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Number(n)) => {
@@ -227,7 +237,7 @@ fn whole_number(map: &Map<String, Value>, key: &str) -> Result<Option<i64>, Audi
     }
 }
 
-fn date(map: &Map<String, Value>, key: &str) -> Result<Option<DateTime<Utc>>, AuditError> {
+pub(crate) fn date(map: &Map<String, Value>, key: &str) -> Result<Option<DateTime<Utc>>, AuditError> {
     let Some(given) = text(map, key)? else {
         return Ok(None);
     };

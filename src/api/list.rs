@@ -33,8 +33,8 @@ impl Arguments {
         Ok(ListRequest {
             cursor: self.cursor,
             limit: check_limit(self.limit.map(i64::from))?,
-            start: self.start.map(|t| instant("start_date", t)).transpose()?,
-            end: self.end.map(|t| instant("end_date", t)).transpose()?,
+            start: self.start.map(|t| finite("start_date", t)).transpose()?,
+            end: self.end.map(|t| finite("end_date", t)).transpose()?,
             actor_ids: check_items("actor_ids", self.actor_ids)?,
             target_ids: check_items("target_ids", self.target_ids)?,
             target_types: check_items("target_types", self.target_types)?,
@@ -44,7 +44,8 @@ impl Arguments {
     }
 }
 
-fn instant(field: &str, pg_micros: i64) -> Result<DateTime<Utc>, AuditError> {
+/// An instant that an argument gives, PostgreSQL's microseconds.
+pub fn finite(field: &str, pg_micros: i64) -> Result<DateTime<Utc>, AuditError> {
     let finite = (pg_micros != i64::MIN && pg_micros != i64::MAX).then(|| backend::unix_micros(pg_micros));
     finite.and_then(DateTime::from_timestamp_micros).ok_or_else(|| {
         AuditError::invalid(

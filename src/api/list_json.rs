@@ -14,6 +14,14 @@ use crate::store::entry;
 /// The answer to a request, or the envelope of what is wrong with it, as JSON text; anything but
 /// the four codes is not the request's fault and is an error.
 pub fn list_json(request: Result<Option<Value>, AuditError>) -> Result<String, AuditError> {
+    answered(request, answer)
+}
+
+/// What `answer` says to a request, or the envelope of what is wrong with it.
+pub fn answered(
+    request: Result<Option<Value>, AuditError>,
+    answer: fn(&Value) -> Result<String, AuditError>,
+) -> Result<String, AuditError> {
     let answer = request.and_then(|request| answer(&request.unwrap_or_default()));
     answer.or_else(|error| match error.code.status() {
         Some(status) => Ok(failure(status, &error).to_string()),
@@ -32,7 +40,8 @@ fn answer(request: &Value) -> Result<String, AuditError> {
     Ok(format!(r#"{{"success":true,"results":[{results}],"moreDataAvailable":{more},"nextCursor":{next}}}"#))
 }
 
-fn entry_json(row: &Kept) -> Result<String, AuditError> {
+/// An entry as the API shows it.
+pub fn entry_json(row: &Kept) -> Result<String, AuditError> {
     let (row_type, value) = backend::composite(c"entry", &entry::columns(row)?)
         .ok_or_else(|| AuditError::internal("audit_log.entry has other columns than this library knows"))?;
     let sql = include_str!("../../sql/queries/entry_json.sql");

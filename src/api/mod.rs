@@ -8,4 +8,5 @@ pub mod list_json;
 pub mod organizations;
 pub mod page;
 pub mod record;
+pub mod sync;
 pub mod vocabulary;

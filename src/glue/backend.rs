@@ -20,9 +20,9 @@ pub fn timestamptz(unix_micros: i64) -> pg_sys::Datum {
     pg_sys::Datum::from(pg_micros(unix_micros))
 }
 
-/// Unix microseconds as PostgreSQL counts them.
+/// Unix microseconds as PostgreSQL counts them; saturates at its infinities.
 pub fn pg_micros(unix_micros: i64) -> i64 {
-    unix_micros - EPOCH_DIFFERENCE_MICROS
+    unix_micros.saturating_sub(EPOCH_DIFFERENCE_MICROS)
 }
 
 /// A timestamptz's value in Unix microseconds; saturates at its infinities.
@@ -190,6 +190,46 @@ pub fn relation_label(relation: pg_sys::Oid) -> Option<String> {
         pg_sys::quote_all_identifiers = quote_all;
         Some(CStr::from_ptr(label).to_string_lossy().into_owned())
     }
+}
+
+/// What the running query's snapshot has seen: the first transaction that had not begun, and those in
+/// progress, this session's own included, in ascending order.
+pub fn active_snapshot() -> (u64, Vec<u64>) {
+    // SAFETY: a query is running, so a snapshot is active; its arrays have as many elements as it says.
+    unsafe {
+        let snapshot = &*pg_sys::GetActiveSnapshot();
+        let now = pg_sys::ReadNextFullTransactionId().value;
+        // A snapshot's transactions are at most half the numbers behind the next one.
+        let whole = |one: pg_sys::TransactionId| now - u64::from((now as u32).wrapping_sub(one.into_inner()));
+        let list = |numbers: *const pg_sys::TransactionId, count: usize| match count {
+            0 => &[][..],
+            _ => std::slice::from_raw_parts(numbers, count),
+        };
+        let (mut next, mut running) = (whole(snapshot.xmax), Vec::new());
+        if snapshot.takenDuringRecovery {
+            running.extend(list(snapshot.subxip, snapshot.subxcnt as usize).iter().map(|one| whole(*one)));
+            if snapshot.suboverflowed {
+                // Some are not in the list: nothing after the oldest is known to be over.
+                next = whole(snapshot.xmin);
+            }
+        } else {
+            running.extend(list(snapshot.xip, snapshot.xcnt as usize).iter().map(|one| whole(*one)));
+        }
+        let own = pg_sys::GetTopTransactionIdIfAny();
+        if own != pg_sys::InvalidTransactionId {
+            running.push(whole(own));
+        }
+        running.retain(|one| *one < next);
+        running.sort_unstable();
+        running.dedup();
+        (next, running)
+    }
+}
+
+/// The next transaction that will begin.
+pub fn next_transaction() -> u64 {
+    // SAFETY: plain call.
+    unsafe { pg_sys::ReadNextFullTransactionId().value }
 }
 
 /// Runs something with an active snapshot: its own, where there is none.

@@ -13,7 +13,7 @@ pub fn sqlstate(code: Code) -> PgSqlErrorCode {
     match code {
         Code::InvalidInput => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         Code::CursorInvalid => PgSqlErrorCode::ERRCODE_INVALID_CURSOR_NAME,
-        Code::AuditLogsNotEnabled | Code::NotInPrerequisiteState => {
+        Code::AuditLogsNotEnabled | Code::NotInPrerequisiteState | Code::CursorExpired => {
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
         }
         Code::MissingEndpointPermission | Code::EntriesAreAppendOnly => {

@@ -261,7 +261,7 @@ unsafe fn instant_offset(tuple: *const u8, has_value: bool) -> usize {
 }
 
 /// A row's place as a number that orders as places do.
-fn place_number(place: pg_sys::ItemPointerData) -> u64 {
+pub fn place_number(place: pg_sys::ItemPointerData) -> u64 {
     let block = (u64::from(place.ip_blkid.bi_hi) << 16) | u64::from(place.ip_blkid.bi_lo);
     (block << 16) | u64::from(place.ip_posid)
 }

@@ -21,6 +21,7 @@ pub mod leaf_index;
 pub mod leaf_shape;
 pub mod log_table;
 pub mod memory;
+pub mod ordered_scan;
 pub mod partition;
 pub mod past_pgrx;
 pub mod render;

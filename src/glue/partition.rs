@@ -9,6 +9,7 @@ use super::bounds::{self, Range};
 use super::index_stream::{place, IndexStream, Wanted};
 use super::leaf_shape::has_columns;
 use super::log_table::Shape;
+use super::ordered_scan::{Of, OrderedScan};
 use super::past_pgrx;
 use super::tuple::varlena_bytes;
 
@@ -122,6 +123,15 @@ impl Partition {
         Some(unsafe { IndexStream::open(self.relation, index.relation, self.snapshot, wanted) })
     }
 
+    /// The places of a column's values `from..end`, ascending; None where no index begins with it.
+    /// The column, counted from 0, must be of the type.
+    pub fn in_order(&self, column: usize, of: Of, from: i64, end: i64) -> Option<OrderedScan<'_>> {
+        let fits = |i: &&Index| i.columns.first() == Some(&(column as i16 + 1)) && i.only_where.is_none();
+        let index = self.indexes.iter().find(fits)?;
+        // SAFETY: both are open as long as this partition; the index begins with the column.
+        Some(unsafe { OrderedScan::open(self.relation, index.relation, self.snapshot, of, from, end) })
+    }
+
     /// Looks at a row where it is; None where the snapshot does not see it.
     pub fn look<T>(&self, posting: Posting, look: impl FnOnce(&View) -> T) -> Option<T> {
         self.looked_at.set(self.looked_at.get() + 1);
@@ -204,6 +214,7 @@ impl Index {
                 pg_sys::TEXT_PATTERN_BTREE_FAM_OID,
                 pg_sys::Oid::from(DATETIME_BTREE_FAMILY),
                 pg_sys::Oid::from(UUID_BTREE_FAMILY),
+                pg_sys::INTEGER_BTREE_FAM_OID,
             ];
             let plain = (*(*relation).rd_rel).relam == pg_sys::BTREE_AM_OID
                 && form.indisvalid

@@ -34,7 +34,8 @@ pub fn number() -> Result<i64, AuditError> {
     Ok((i64::from(epoch.number) << TRANSACTION_BITS) | backend::transaction() as i64)
 }
 
-fn find_or_begin() -> Result<Epoch, AuditError> {
+/// The epoch of this cluster's transactions, and whether it has begun: with the first write it does.
+pub fn epoch_here() -> Result<(i16, bool), AuditError> {
     let here = backend::system_identifier();
     let sql = include_str!("../../sql/queries/feed_epoch.sql");
     let (mine, newest) = spi::select_latest(sql, &[Arg::of(Some(here))], |rows| {
@@ -42,10 +43,24 @@ fn find_or_begin() -> Result<Epoch, AuditError> {
         Ok(row.map_or((None, None), |r| (r.get::<i16>(1), r.get::<i16>(2))))
     })?;
     // A log that was in another cluster since must not fall back behind it.
-    if let Some(number) = mine.filter(|n| Some(*n) == newest) {
+    match mine.filter(|number| Some(*number) == newest) {
+        Some(number) => Ok((number, true)),
+        None => Ok((newest.unwrap_or(0) + 1, false)),
+    }
+}
+
+/// Whether an epoch was a cluster's.
+pub fn was_epoch_of(epoch: i16, system: i64) -> Result<bool, AuditError> {
+    let sql = include_str!("../../sql/queries/feed_epoch_of.sql");
+    spi::select(sql, &[Arg::of(Some(epoch)), Arg::of(Some(system))], |rows| Ok(rows.count > 0))
+}
+
+fn find_or_begin() -> Result<Epoch, AuditError> {
+    let (number, has_begun) = epoch_here()?;
+    if has_begun {
         return Ok(Epoch { number, committed: false });
     }
-    let number = newest.unwrap_or(0) + 1;
+    let here = backend::system_identifier();
     let sql = include_str!("../../sql/queries/feed_epoch_begin.sql");
     spi::execute(sql, &[Arg::of(Some(number)), Arg::of(Some(here))])?;
     Ok(Epoch { number, committed: false })

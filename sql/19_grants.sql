@@ -10,6 +10,9 @@ GRANT EXECUTE ON FUNCTION
   audit_log.list_json(jsonb),
   audit_log.page(integer, integer, text, text, text, text, text, timestamptz, timestamptz, text),
   audit_log.people(text, integer),
+  audit_log.sync_start(timestamptz),
+  audit_log.sync(text, integer, text),
+  audit_log.sync_json(jsonb),
   audit_log.history(regclass, text),
   audit_log.row_at(regclass, text, timestamptz),
   audit_log.imported_record(uuid),
@@ -18,13 +21,13 @@ GRANT EXECUTE ON FUNCTION
 TO PUBLIC;
 
 GRANT SELECT ON
-  audit_log.entry, audit_log.entry_target, audit_log.entry_change, audit_log.activity_daily, audit_log.category_daily, audit_log.bi_audit_log,
+  audit_log.entry, audit_log.entry_target, audit_log.entry_change, audit_log.activity_daily, audit_log.category_daily, audit_log.feed, audit_log.bi_audit_log,
   audit_log.organization, audit_log.vocabulary, audit_log.target_type, audit_log.actor_type, audit_log.watched,
   -- What these views, being security_invoker, read as the caller; event and event_target by row policy.
   audit_log.event, audit_log.event_target, audit_log.activity, audit_log.named, audit_log.uncounted, audit_log.counted_until, audit_log.naming, audit_log.relation_name, audit_log.watch_trigger, audit_log.category_definition, audit_log.category_deprecation
 TO audit_log_reader, audit_log_bound;
 GRANT EXECUTE ON FUNCTION
-  audit_log.readable_organizations(), audit_log.state_bytes(jsonb, jsonb), audit_log.changes(jsonb, jsonb), audit_log.primary_target(text, text, text), audit_log.seen_by(bigint, smallint, pg_snapshot), audit_log.contains(text, text),
+  audit_log.readable_organizations(), audit_log.state_bytes(jsonb, jsonb), audit_log.changes(jsonb, jsonb), audit_log.primary_target(text, text, text), audit_log.seen_by(bigint, smallint, pg_snapshot), audit_log.contains(text, text), audit_log.settled_below(),
   audit_log.names_of(text, text, text, text, text, text, text, text, text, jsonb), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
   audit_log.relation_label(regclass), audit_log.lineage_of(regclass), audit_log.row_json(regclass, record),
   audit_log.live_row(regclass, text), audit_log.row_events(regclass, text),

@@ -1,0 +1,62 @@
+-- Incremental sync: what was committed since a cursor, every entry once.
+
+CREATE FUNCTION audit_log.sync_start(backfill_start_time timestamptz DEFAULT NULL) RETURNS text
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'audit_log_sync_start';
+COMMENT ON FUNCTION audit_log.sync_start(timestamptz) IS 'A cursor for sync(): from now on, or with the past entries whose occurred_at is not before an instant. 42501 missing_endpoint_permission.';
+
+CREATE FUNCTION audit_log.sync("cursor" text, "limit" integer DEFAULT 1000, organization text DEFAULT NULL)
+  RETURNS TABLE (
+    id uuid, occurred_at timestamptz, recorded_at timestamptz, organization_id text, category text, operation text,
+    actor_type text, actor_id text, actor_name text, actor_email text,
+    effective_actor_type text, effective_actor_id text, effective_actor_name text, effective_actor_email text,
+    target_type text, target_id text, target_name text, targets jsonb, before jsonb, after jsonb, changes jsonb, metadata jsonb,
+    remote_addr inet, access_route inet[], user_agent text, request_id text, database_user text, application_name text,
+    relation text, transaction_id xid8, "position" text, "cursor" text)
+  LANGUAGE c VOLATILE ROWS 1000 AS 'MODULE_PATHNAME', 'audit_log_sync';
+COMMENT ON FUNCTION audit_log.sync(text, integer, text) IS 'Entries committed since a cursor of sync_start() or sync(), in the order of position within a call, with the cursor to go on with behind each. Every committed entry comes exactly once, however transactions overlap; one that commits late comes in a later call, with a smaller position. No rows: keep the cursor. limit: 1 to 10,000. organization: NULL for every enabled one the caller may read; it belongs to the cursor. 34000 cursor_invalid, 55000 cursor_expired, 55000 audit_logs_not_enabled, 42501 missing_endpoint_permission.';
+
+CREATE FUNCTION audit_log.sync_json(request jsonb) RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'audit_log_sync_json';
+COMMENT ON FUNCTION audit_log.sync_json(jsonb) IS 'sync() as an API: request {"cursor", "limit", "organization"}, or {"backfillStartTime", …} to begin; answer {"success": true, "results": […], "moreDataAvailable", "nextCursor"}, with nextCursor also on an empty page, or {"success": false, "status", "errorInfo": {"code", "message", "field"?}}.';
+
+-- What was in progress when the reader's snapshot was taken holds back all behind it: so nothing appears
+-- behind a position that was seen.
+CREATE FUNCTION audit_log.settled_below() RETURNS bigint
+  LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'audit_log_settled_below';
+COMMENT ON FUNCTION audit_log.settled_below() IS 'The feed number below which every transaction is over, by the running query''s snapshot. Internal.';
+
+CREATE VIEW audit_log.feed WITH (security_invoker = true) AS
+SELECT e.* FROM audit_log.entry e
+WHERE e.position < pg_catalog.lpad(pg_catalog.to_hex((SELECT audit_log.settled_below())), 16, '0');
+COMMENT ON VIEW audit_log.feed IS 'Entries for tools that track one column: WHERE position > … ORDER BY position never misses one, as an entry appears only when all before it have.';
+COMMENT ON COLUMN audit_log.feed.id IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.occurred_at IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.recorded_at IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.organization_id IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.category IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.operation IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.actor_type IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.actor_id IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.actor_name IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.actor_email IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.effective_actor_type IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.effective_actor_id IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.effective_actor_name IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.effective_actor_email IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.target_type IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.target_id IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.target_name IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.targets IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.before IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.after IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.changes IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.metadata IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.remote_addr IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.access_route IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.user_agent IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.request_id IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.database_user IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.application_name IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.relation IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.transaction_id IS 'As in entry.';
+COMMENT ON COLUMN audit_log.feed.position IS 'Unique; sorts as text; what to track.';

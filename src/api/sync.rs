@@ -1,0 +1,95 @@
+//! `sync`: what came since a cursor, as rows and as JSON.
+
+use audit_log_model::list_request::check_limit;
+use audit_log_model::sync_cursor::SyncCursor;
+use audit_log_model::sync_request::SyncRequest;
+use audit_log_model::AuditError;
+use pgrx::IntoDatum;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::list::{finite, scope};
+use super::list_json::{answered, entry_json};
+use super::organizations::{bound_to_caller, caller_reads_all, refusal};
+use crate::glue::srf::Output;
+use crate::store::criteria::Criteria;
+use crate::store::entry;
+use crate::store::sync::{self, SyncPage};
+
+/// The most entries of one call.
+const MAX_LIMIT: i64 = 10_000;
+const DEFAULT_LIMIT: i64 = 1_000;
+
+/// The arguments of `sync`.
+pub struct Arguments {
+    pub cursor: Option<String>,
+    pub limit: Option<i64>,
+    pub organization: Option<String>,
+}
+
+/// A cursor to begin with; the instant is PostgreSQL's microseconds.
+pub fn start(since: Option<i64>) -> Result<String, AuditError> {
+    if !caller_reads_all() && bound_to_caller()?.is_empty() {
+        return Err(refusal(None));
+    }
+    let since = since.map(|since| finite("backfill_start_time", since)).transpose()?;
+    Ok(sync::start(since.map(|since| since.timestamp_micros()))?.encode())
+}
+
+/// Rows of entry with the cursor behind each.
+pub fn sync(arguments: &Arguments, output: &mut Output) -> Result<(), AuditError> {
+    let Some(cursor) = &arguments.cursor else {
+        return Err(AuditError::cursor("the cursor is null"));
+    };
+    let page = read(SyncCursor::decode(cursor)?, arguments)?;
+    page.entries.iter().enumerate().try_for_each(|(i, one)| {
+        let cursor = page.cursor_behind(i).into_datum();
+        output.put_columns(entry::columns(&one.row)?.into_iter().chain([cursor]))
+    })
+}
+
+fn read(mut cursor: SyncCursor, arguments: &Arguments) -> Result<SyncPage, AuditError> {
+    let limit = match arguments.limit {
+        None => DEFAULT_LIMIT,
+        Some(limit) => {
+            check_limit(Some(limit))?;
+            limit.min(MAX_LIMIT)
+        }
+    };
+    let limited_to = scope_hash(arguments.organization.as_deref());
+    if cursor.scope.is_some_and(|scope| scope != limited_to) {
+        return Err(AuditError::cursor("the cursor was made for another organization than this call's"));
+    }
+    cursor.scope = Some(limited_to);
+    let criteria = Criteria::within(&scope(arguments.organization.as_deref())?);
+    sync::read(cursor, &criteria, limit as usize)
+}
+
+fn scope_hash(organization: Option<&str>) -> [u8; 8] {
+    let mut hash = Sha256::new();
+    hash.update([organization.is_some().into()]);
+    hash.update(organization.unwrap_or_default());
+    let mut short = [0; 8];
+    short.copy_from_slice(&hash.finalize()[..8]);
+    short
+}
+
+/// The answer to a request `{cursor, limit, organization}`, or `{backfillStartTime, …}` to begin.
+pub fn sync_json(request: Result<Option<Value>, AuditError>) -> Result<String, AuditError> {
+    answered(request, answer)
+}
+
+fn answer(request: &Value) -> Result<String, AuditError> {
+    let request = SyncRequest::from_json(request)?;
+    let cursor = match &request.cursor {
+        Some(cursor) => SyncCursor::decode(cursor)?,
+        None => sync::start(request.backfill_start_time.map(|since| since.timestamp_micros()))?,
+    };
+    let arguments =
+        Arguments { cursor: None, limit: request.limit, organization: request.organization.clone() };
+    let page = read(cursor, &arguments)?;
+    let results = page.entries.iter().map(|one| entry_json(&one.row)).collect::<Result<Vec<_>, _>>()?;
+    let (more, next) = (Value::from(page.more), Value::from(page.next.encode()));
+    let results = results.join(",");
+    Ok(format!(r#"{{"success":true,"results":[{results}],"moreDataAvailable":{more},"nextCursor":{next}}}"#))
+}

@@ -1,0 +1,107 @@
+//! Incremental sync: what came since a cursor, every committed entry exactly once.
+
+use audit_log_model::snapshot::Snapshot;
+use audit_log_model::sync_cursor::{Position, SyncCursor};
+use audit_log_model::{AuditError, Code};
+
+use super::criteria::Criteria;
+use super::feed;
+use super::feed_reader::{Delivered, Delta};
+use crate::glue::backend;
+
+/// Before every entry of a feed.
+const BEGINNING: Position = (i64::MIN, [0; 16]);
+
+/// A page of a sync.
+pub struct SyncPage {
+    pub entries: Vec<Delivered>,
+    /// What to go on with where there are no entries, or behind the last one.
+    pub next: SyncCursor,
+    /// Whether there is more at once.
+    pub more: bool,
+    /// The state that each entry's own cursor is made from: with its position.
+    reached: SyncCursor,
+}
+
+impl SyncPage {
+    /// The cursor to go on with behind an entry.
+    pub fn cursor_behind(&self, i: usize) -> String {
+        if i + 1 == self.entries.len() {
+            return self.next.encode();
+        }
+        let target =
+            self.reached.target.as_ref().map(|(target, _)| (target.clone(), self.entries[i].position));
+        SyncCursor { target, ..self.reached.clone() }.encode()
+    }
+}
+
+/// What the running query's snapshot has seen of the feed.
+pub fn now() -> Result<Snapshot, AuditError> {
+    let (epoch, _) = feed::epoch_here()?;
+    let (next, in_progress) = backend::active_snapshot();
+    Ok(Snapshot { epoch, next, in_progress })
+}
+
+/// A cursor from which nothing is past, or the entries from an instant on (Unix microseconds).
+pub fn start(since: Option<i64>) -> Result<SyncCursor, AuditError> {
+    let now = now()?;
+    let system = backend::system_identifier();
+    Ok(match since {
+        Some(since) => SyncCursor { system, scope: None, since, base: None, target: Some((now, BEGINNING)) },
+        None => SyncCursor { system, scope: None, since: i64::MIN, base: Some(now), target: None },
+    })
+}
+
+/// Reads on from a cursor.
+pub fn read(cursor: SyncCursor, criteria: &Criteria, limit: usize) -> Result<SyncPage, AuditError> {
+    check(&cursor)?;
+    let now = now()?;
+    let mut reached = SyncCursor { system: backend::system_identifier(), ..cursor };
+    super::pending::write()?;
+    loop {
+        // What was begun is finished first: its order is by its own snapshot.
+        let is_new = reached.target.is_none();
+        let (target, after) = reached.target.take().unwrap_or_else(|| (now.clone(), BEGINNING));
+        let delta = Delta {
+            criteria,
+            base: reached.base.as_ref(),
+            since: backend::pg_micros(reached.since),
+            target: &target,
+            after,
+        };
+        let mut entries = delta.read(limit + 1)?;
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        let done = SyncCursor { base: Some(target.clone()), target: None, ..reached.clone() };
+        if entries.is_empty() && !is_new {
+            reached = done;
+            continue;
+        }
+        let last = entries.last().map_or(after, |last| last.position);
+        reached.target = Some((target, last));
+        let next = if more { reached.clone() } else { done };
+        // What was committed meanwhile is for the next call: its positions may be smaller.
+        let more = more || !is_new;
+        return Ok(SyncPage { entries, next, more, reached });
+    }
+}
+
+/// Refuses a cursor that would leave something out.
+fn check(cursor: &SyncCursor) -> Result<(), AuditError> {
+    let (epoch, _) = feed::epoch_here()?;
+    let here = backend::system_identifier();
+    let newest = cursor.target.as_ref().map(|(target, _)| target).or(cursor.base.as_ref());
+    let Some(newest) = newest else { return Ok(()) };
+    let known = match cursor.system == here && newest.epoch == epoch {
+        true => newest.next <= backend::next_transaction(),
+        false => newest.epoch < epoch && feed::was_epoch_of(newest.epoch, cursor.system)?,
+    };
+    if known {
+        return Ok(());
+    }
+    Err(AuditError::new(
+        Code::CursorExpired,
+        "the cursor knows transactions that this database has never had",
+        "It comes from another database, or from before this one was set back. Begin anew: SELECT audit_log.sync_start(backfill_start_time => …).",
+    ))
+}
