@@ -43,13 +43,18 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.import(jsonb[], text) IS 'Loads records in the shape entry (as list_json returns them), gem or captivateiq; one row a record: its place in the array from 1, the new entry''s id, or why it was refused. A refused record does not stop the others.';
 
+CREATE FUNCTION audit_log.id_instant(id uuid) RETURNS timestamptz
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_id_instant';
+COMMENT ON FUNCTION audit_log.id_instant(uuid) IS 'The occurred_at that an entry''s id carries: entries are indexed by that. Internal.';
+
 CREATE FUNCTION audit_log.imported_record(id uuid) RETURNS jsonb
   LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   PERFORM audit_log.require_reader();
-  RETURN (SELECT e.source -> 'record' FROM audit_log.event e WHERE e.id = imported_record.id);
+  RETURN (SELECT e.source -> 'record' FROM audit_log.event e
+          WHERE e.occurred_at = audit_log.id_instant(imported_record.id) AND e.id = imported_record.id);
 END
 $$;
 COMMENT ON FUNCTION audit_log.imported_record(uuid) IS 'The record an entry was imported from, as it came; NULL where it was not imported.';

@@ -1,11 +1,12 @@
 //! What PostgreSQL calls: the C functions of the install script, and the library's start.
 
+use audit_log_model::event_id::unix_micros;
 use audit_log_model::page_request::PageRequest;
 use pgrx::IntoDatum;
 
 use crate::glue::error::unwrap_or_raise;
 use crate::glue::function::{nothing, pg_function, uuid};
-use crate::glue::{callbacks, hooks, jsonb, jsonb_read, setting};
+use crate::glue::{backend, callbacks, hooks, jsonb, jsonb_read, setting};
 use crate::{api, capture, store};
 
 pg_function!(audit_log_capture, pg_finfo_audit_log_capture, |call| {
@@ -168,6 +169,33 @@ pg_function!(audit_log_settled_below, pg_finfo_audit_log_settled_below, |call| {
     call.args();
     let snapshot = store::sync::now()?;
     Ok(snapshot.next_unseen(0).into_datum())
+});
+
+pg_function!(audit_log_id_instant, pg_finfo_audit_log_id_instant, |call| {
+    let id = call.args().uuid(0);
+    Ok(id.map(|id| backend::timestamptz(unix_micros(id))))
+});
+
+pg_function!(audit_log_begin_export, pg_finfo_audit_log_begin_export, |call| {
+    let args = call.args();
+    api::export::begin(api::list::Arguments {
+        start: args.instant(0),
+        end: args.instant(1),
+        actor_ids: args.texts(2),
+        target_ids: args.texts(3),
+        target_types: args.texts(4),
+        categories: args.texts(5),
+        organization: args.text(6),
+        ..Default::default()
+    })?;
+    Ok(true.into_datum())
+});
+
+pg_function!(audit_log_format_json, pg_finfo_audit_log_format_json, |call| {
+    let args = call.args();
+    let (entry, source) = (args.json(0, "entry")?, args.json(1, "source")?);
+    let answer = api::export::format(entry, source.as_ref(), &args.text(2).unwrap_or_default())?;
+    jsonb::from_text(&answer).map(Some)
 });
 
 pg_function!(audit_log_row_json, pg_finfo_audit_log_row_json, |call| {

@@ -21,4 +21,5 @@ extension_sql_file!("../sql/14_activity.sql", name = "activity", requires = ["li
 extension_sql_file!("../sql/15_page.sql", name = "page", requires = ["activity"]);
 extension_sql_file!("../sql/16_history.sql", name = "history", requires = ["page"]);
 extension_sql_file!("../sql/17_sync.sql", name = "sync", requires = ["history"]);
-extension_sql_file!("../sql/19_grants.sql", name = "grants", requires = ["sync"], finalize);
+extension_sql_file!("../sql/18_export.sql", name = "export", requires = ["sync"]);
+extension_sql_file!("../sql/19_grants.sql", name = "grants", requires = ["export"], finalize);

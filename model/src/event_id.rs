@@ -60,6 +60,12 @@ fn compose(unix_micros: i64, counter: u16, random: u64) -> Uuid {
 }
 
 /// The instant an id carries, in Unix microseconds.
+pub fn unix_micros(id: Uuid) -> i64 {
+    let value = id.as_u128();
+    let millis = (value >> 80) as i64;
+    let micros = ((value >> 66) & 0x3ff) as i64;
+    millis * 1000 + micros
+}
 
 #[cfg(test)]
 mod tests {
@@ -70,7 +76,7 @@ mod tests {
         #[test]
         fn carries_the_microsecond_and_is_a_version_7(t in 0..=MAX_UNIX_MICROS, r: u64) {
             let id = EventIds::default().next(t, r).map_err(|e| TestCaseError::fail(e.message))?;
-            prop_assert_eq!(instant(id), t);
+            prop_assert_eq!(unix_micros(id), t);
             prop_assert_eq!(id.get_version_num(), 7);
             prop_assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
         }

@@ -9,6 +9,7 @@ pub mod cursor;
 pub mod error;
 pub mod event;
 pub mod event_id;
+pub mod format;
 pub mod import;
 pub mod import_entry;
 pub mod iso_time;

@@ -20,7 +20,11 @@ impl SyncRequest {
     /// Reads the JSON shape; an unknown key is an error, `null` is the same as leaving a key out.
     pub fn from_json(request: &Value) -> Result<Self, AuditError> {
         let Value::Object(map) = request else {
-            return Err(AuditError::invalid("request", "the request is not a JSON object", "Give an object."));
+            return Err(AuditError::invalid(
+                "request",
+                "the request is not a JSON object",
+                "Give an object.",
+            ));
         };
         check_keys(map, &["cursor", "limit", "organization", "backfillStartTime"])?;
         let request = SyncRequest {

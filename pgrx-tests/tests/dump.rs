@@ -36,7 +36,7 @@ fn everything(client: &mut Client) -> Vec<String> {
 }
 
 /// Dumps from the shared cluster and restores into a database of the given one.
-fn restore(from: &str, into: &Cluster, name: &str) {
+pub fn restore(from: &str, into: &Cluster, name: &str) {
     let mut dump =
         cluster().program("pg_dump").args(["-d", from]).stdout(Stdio::piped()).spawn().expect("pg_dump runs");
     let restored = into

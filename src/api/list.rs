@@ -16,6 +16,7 @@ use crate::store::page::{self, Scope};
 use crate::store::{entry, organization, stamp, vocabulary};
 
 /// The arguments of `list` as SQL gives them; instants in PostgreSQL's microseconds.
+#[derive(Default)]
 pub struct Arguments {
     pub cursor: Option<String>,
     pub limit: Option<i32>,
@@ -29,7 +30,8 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    fn check(self) -> Result<ListRequest, AuditError> {
+    /// The request they are.
+    pub fn check(self) -> Result<ListRequest, AuditError> {
         Ok(ListRequest {
             cursor: self.cursor,
             limit: check_limit(self.limit.map(i64::from))?,
@@ -84,11 +86,17 @@ pub fn read(
     with_timeout_hint(narrower, || page::read(request, page, scope))
 }
 
-/// Checks a request against the vocabulary and the caller's rights.
-pub fn prepare(request: &ListRequest) -> Result<(Scope, Page), AuditError> {
+/// What a request may show, checked against the vocabulary and the caller's rights.
+pub fn allowed(request: &ListRequest) -> Result<Scope, AuditError> {
     let scope = scope(request.organization.as_deref())?;
     vocabulary::check("target_types", &request.target_types)?;
     vocabulary::check("categories", &request.categories)?;
+    Ok(scope)
+}
+
+/// The scope of a request, and where its page begins.
+pub fn prepare(request: &ListRequest) -> Result<(Scope, Page), AuditError> {
+    let scope = allowed(request)?;
     // The clock's own microsecond belongs to the window: what the caller just wrote shows.
     let now = DateTime::from_timestamp_micros(stamp::latest_instant() + 1);
     let page = request.page(now.unwrap_or_else(Utc::now))?;

@@ -2,6 +2,7 @@
 
 pub mod configuration;
 pub mod context;
+pub mod export;
 pub mod import;
 pub mod list;
 pub mod list_json;

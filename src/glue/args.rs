@@ -46,6 +46,10 @@ impl Args {
         self.get(i).unwrap_or_default()
     }
 
+    pub fn uuid(&self, i: usize) -> Option<uuid::Uuid> {
+        self.get::<pgrx::Uuid>(i).map(|id| uuid::Uuid::from_bytes(*id.as_bytes()))
+    }
+
     /// A value as PostgreSQL holds it.
     pub fn datum(&self, i: usize) -> Option<pg_sys::Datum> {
         // SAFETY: by the contract of `of`.

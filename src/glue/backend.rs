@@ -74,6 +74,12 @@ pub fn application_name<'a>() -> &'a [u8] {
     }
 }
 
+/// Whether nothing may be written.
+pub fn is_read_only() -> bool {
+    // SAFETY: a plain variable and plain calls.
+    unsafe { pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() || past_pgrx::IsInParallelMode() }
+}
+
 /// PostgreSQL's own errors where nothing may be written.
 pub fn refuse_read_only() {
     // SAFETY: a plain variable, and plain calls with a terminated string that raise.

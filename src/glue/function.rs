@@ -57,10 +57,9 @@ impl Call {
         // SAFETY: by the contract of `answer`; a record is a composite, whose header names its type.
         unsafe {
             let relation = pg_getarg::<pg_sys::Oid>(self.0, 0)?;
-            let row = pg_getarg_datum(self.0, 1)?;
-            let (row_type, mut tuple) = RowType::of_composite(row);
-            let values = row_type.deform(&mut tuple);
-            Some((relation, row_type, values))
+            let (row_type, mut tuple) = RowType::of_composite(pg_getarg_datum(self.0, 1)?);
+            let row = row_type.deform(&mut tuple);
+            Some((relation, row_type, row))
         }
     }
 }

@@ -41,8 +41,6 @@ pub struct Delta<'a> {
 const LARGE: usize = 4096;
 /// So many entries of others in a row, and a large transaction's are looked for by its number again.
 const IN_VAIN: usize = 20_000;
-/// So many entries of others in a row, and a large transaction's are looked for by its number again.
-const IN_VAIN: usize = 20_000;
 
 impl Delta<'_> {
     /// The first `count` entries in the feed's order.
@@ -194,7 +192,7 @@ impl Part<'_> {
     /// Takes the next of a large transaction's entries: those behind the last one's instant. False where
     /// too many others are in between.
     fn by_time(&mut self, number: i64) -> bool {
-        let from = backend::pg_micros(event_id::instant(Uuid::from_bytes(self.delta.after.1)));
+        let from = backend::pg_micros(event_id::unix_micros(Uuid::from_bytes(self.delta.after.1)));
         let Some(mut scan) = self.partition.in_order(OCCURRED_AT, Of::Instant, from, i64::MAX) else {
             return false;
         };

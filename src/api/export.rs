@@ -1,0 +1,49 @@
+//! Export: what `export` checks and records before it reads, and other products' formats.
+
+use audit_log_model::{format, AuditError};
+use serde_json::{json, Map, Value};
+
+use super::configuration;
+use super::list::{allowed, Arguments};
+use crate::glue::backend;
+
+/// Checks an export as a listing, and records it in the organization it is of.
+pub fn begin(arguments: Arguments) -> Result<(), AuditError> {
+    let request = arguments.check()?;
+    allowed(&request)?;
+    if let (Some(start), Some(end)) = (request.start, request.end) {
+        if start >= end {
+            let message = "start_date is not before end_date";
+            let hint = "Leave a bound out, or give the earlier one first.";
+            return Err(AuditError::invalid("start_date", message, hint));
+        }
+    }
+    if backend::is_read_only() {
+        pgrx::notice!("this export is not recorded: nothing can be written here");
+        return Ok(());
+    }
+    let mut filters = Map::new();
+    let lists = [
+        ("actor_ids", &request.actor_ids),
+        ("target_ids", &request.target_ids),
+        ("target_types", &request.target_types),
+        ("categories", &request.categories),
+    ];
+    for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
+        filters.insert(name.into(), json!(values));
+    }
+    for (name, bound) in [("start_date", request.start), ("end_date", request.end)] {
+        filters.extend(bound.map(|bound| (name.into(), json!(bound.to_rfc3339()))));
+    }
+    filters.extend(request.organization.iter().map(|id| ("organization".into(), json!(id))));
+    let metadata = json!({"format": "rows", "filters": filters});
+    configuration::record("data_export", request.organization.as_deref(), None, Some(metadata))
+}
+
+/// An entry, given as the JSON of its row, in another product's shape, as JSON text.
+pub fn format(entry: Option<Value>, source: Option<&Value>, name: &str) -> Result<String, AuditError> {
+    match entry {
+        Some(Value::Object(entry)) => Ok(format::format(&entry, source, name)?.to_string()),
+        _ => Err(AuditError::invalid("entry", "the entry is null", "Give a row of audit_log.entry.")),
+    }
+}
