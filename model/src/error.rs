@@ -84,6 +84,12 @@ impl AuditError {
         }
     }
 
+    /// A sync cursor that cannot be read.
+    pub fn sync_cursor(message: impl Into<String>) -> Self {
+        let hint = "Begin with audit_log.sync_start(), and pass each cursor back unchanged.";
+        AuditError { hint: hint.into(), ..AuditError::cursor(message) }
+    }
+
     pub fn internal(message: impl Into<String>) -> Self {
         AuditError::new(
             Code::Internal,

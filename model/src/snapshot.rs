@@ -42,6 +42,17 @@ impl Snapshot {
         first.unwrap_or(feed(self.epoch, self.next))
     }
 
+    /// The first feed number that another snapshot of the same feed saw, and it did not.
+    pub fn first_missing(&self, other: &Snapshot) -> Option<i64> {
+        if other.epoch != self.epoch {
+            // Of an earlier epoch it saw all; a later one has not begun for it.
+            return (other.epoch > self.epoch).then_some(self.next_unseen(feed(self.epoch, 0)));
+        }
+        let running = self.in_progress.iter().copied().find(|one| other.sees(feed(self.epoch, *one)));
+        let begun_since = (self.next..other.next).find(|one| other.sees(feed(self.epoch, *one)));
+        running.or(begun_since).map(|one| feed(self.epoch, one))
+    }
+
     /// Above every feed number it saw.
     pub fn end(&self) -> i64 {
         feed(self.epoch, self.next)
@@ -74,6 +85,13 @@ mod tests {
                 let one = feed(epoch, transaction);
                 prop_assert!(one >= found || snapshot.sees(one));
             }
+        }
+
+        #[test]
+        fn what_is_missing_is_found(mine in any_snapshot(), mut other in any_snapshot()) {
+            other.epoch = mine.epoch;
+            let missing = (0..70).map(|one| feed(mine.epoch, one)).find(|one| other.sees(*one) && !mine.sees(*one));
+            prop_assert_eq!(mine.first_missing(&other), missing);
         }
 
         #[test]

@@ -32,9 +32,9 @@ pub struct SyncCursor {
 }
 
 impl SyncCursor {
-    /// What is to be delivered next: whether an entry's feed number is unknown to the base.
-    pub fn lacks(&self, number: i64) -> bool {
-        !self.base.as_ref().is_some_and(|base| base.sees(number))
+    /// The snapshot that saw most.
+    pub fn newest(&self) -> Option<&Snapshot> {
+        self.target.as_ref().map(|(target, _)| target).or(self.base.as_ref())
     }
 
     pub fn encode(&self) -> String {
@@ -62,14 +62,14 @@ impl SyncCursor {
     pub fn decode(text: &str) -> Result<Self, AuditError> {
         let bytes = URL_SAFE_NO_PAD
             .decode(text)
-            .map_err(|_| AuditError::cursor("the cursor could not be decoded"))?;
+            .map_err(|_| AuditError::sync_cursor("the cursor could not be decoded"))?;
         if bytes.first() != Some(&KIND_SYNC) {
-            return Err(AuditError::cursor("the cursor does not come from sync_start or sync"));
+            return Err(AuditError::sync_cursor("the cursor does not come from sync_start or sync"));
         }
         if bytes.get(1) != Some(&VERSION) {
-            return Err(AuditError::cursor("the cursor comes from another version of audit_log"));
+            return Err(AuditError::sync_cursor("the cursor comes from another version of audit_log"));
         }
-        let damaged = || AuditError::cursor("the cursor is damaged");
+        let damaged = || AuditError::sync_cursor("the cursor is damaged");
         let body = bytes.len().checked_sub(CHECKSUM).ok_or_else(damaged)?;
         let (body, sum) = bytes.split_at(body);
         if checksum(body) != sum {

@@ -39,7 +39,7 @@ pub fn start(since: Option<i64>) -> Result<String, AuditError> {
 /// Rows of entry with the cursor behind each.
 pub fn sync(arguments: &Arguments, output: &mut Output) -> Result<(), AuditError> {
     let Some(cursor) = &arguments.cursor else {
-        return Err(AuditError::cursor("the cursor is null"));
+        return Err(AuditError::sync_cursor("the cursor is null"));
     };
     let page = read(SyncCursor::decode(cursor)?, arguments)?;
     page.entries.iter().enumerate().try_for_each(|(i, one)| {
@@ -58,7 +58,7 @@ fn read(mut cursor: SyncCursor, arguments: &Arguments) -> Result<SyncPage, Audit
     };
     let limited_to = scope_hash(arguments.organization.as_deref());
     if cursor.scope.is_some_and(|scope| scope != limited_to) {
-        return Err(AuditError::cursor("the cursor was made for another organization than this call's"));
+        return Err(AuditError::sync_cursor("the cursor was made for another organization than this call's"));
     }
     cursor.scope = Some(limited_to);
     let criteria = Criteria::within(&scope(arguments.organization.as_deref())?);

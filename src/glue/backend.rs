@@ -74,10 +74,24 @@ pub fn application_name<'a>() -> &'a [u8] {
     }
 }
 
+/// Whether this server replays another one's changes.
+pub fn is_standby() -> bool {
+    // SAFETY: plain call.
+    unsafe { pg_sys::RecoveryInProgress() }
+}
+
+/// Puts on disk what was logged so far; nothing to do on a standby.
+pub fn flush_wal() {
+    if !is_standby() {
+        // SAFETY: plain calls; the position is one that was written.
+        unsafe { pg_sys::XLogFlush(pg_sys::GetXLogInsertRecPtr()) };
+    }
+}
+
 /// Whether nothing may be written.
 pub fn is_read_only() -> bool {
-    // SAFETY: a plain variable and plain calls.
-    unsafe { pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() || past_pgrx::IsInParallelMode() }
+    // SAFETY: a plain variable and a plain call.
+    is_standby() || unsafe { pg_sys::XactReadOnly || past_pgrx::IsInParallelMode() }
 }
 
 /// PostgreSQL's own errors where nothing may be written.

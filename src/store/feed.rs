@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use audit_log_model::AuditError;
+use pgrx::pg_sys;
 
 use crate::glue::backend;
 use crate::glue::spi::{self, Arg};
@@ -19,6 +20,8 @@ struct Epoch {
 
 thread_local! {
     static EPOCH: Cell<Option<Epoch>> = const { Cell::new(None) };
+    /// The table it is from.
+    static TABLE: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
 }
 
 /// The feed number of what this transaction writes.
@@ -27,6 +30,7 @@ pub fn number() -> Result<i64, AuditError> {
         Some(epoch) => epoch,
         None => {
             let epoch = find_or_begin()?;
+            TABLE.set(backend::relation_oid(c"feed_epoch"));
             EPOCH.set(Some(epoch));
             epoch
         }
@@ -64,6 +68,13 @@ fn find_or_begin() -> Result<Epoch, AuditError> {
     let sql = include_str!("../../sql/queries/feed_epoch_begin.sql");
     spi::execute(sql, &[Arg::of(Some(number)), Arg::of(Some(here))])?;
     Ok(Epoch { number, committed: false })
+}
+
+/// Forgets the epoch of a table that may be gone.
+pub fn relation_changed(relation: Option<pg_sys::Oid>) {
+    if relation.is_none() || relation == TABLE.get() {
+        EPOCH.set(None);
+    }
 }
 
 /// Keeps a number only once the transaction that read or wrote it is over for good.

@@ -33,6 +33,8 @@ pub struct Delta<'a> {
     /// PostgreSQL's microseconds.
     pub since: i64,
     pub target: &'a Snapshot,
+    /// Only what is below this feed number.
+    pub end: i64,
     /// Only what comes behind it.
     pub after: Position,
 }
@@ -57,7 +59,7 @@ impl Delta<'_> {
         }
         let mut scans = Vec::new();
         for (oid, partition) in &partitions {
-            match partition.in_order(FEED, Of::Number, self.first_number(), self.target.end()) {
+            match partition.in_order(FEED, Of::Number, self.first_number(), self.end) {
                 Some(scan) => scans.extend(scan.current().map(|(number, _)| (number, partition, scan))),
                 None => self.by_query(*oid, count, &mut found)?,
             }
@@ -95,7 +97,7 @@ impl Delta<'_> {
         found: &mut Vec<Delivered>,
     ) -> Result<(), AuditError> {
         let mut wanted = 0;
-        partition_query::read_feed(oid, (self.first_number(), [0; 16]), self.target.end(), |position, row| {
+        partition_query::read_feed(oid, (self.first_number(), [0; 16]), self.end, |position, row| {
             let unseen = self.base.is_none_or(|base| !base.sees(position.0)) && self.target.sees(position.0);
             if unseen && self.wants(position, &row) {
                 found.push(Delivered { position, row });

@@ -38,6 +38,7 @@ pub fn transaction_ended(committed: bool) {
 /// Forgets what may have changed in another session.
 pub fn relation_changed(relation: Option<pg_sys::Oid>) {
     organization::relation_changed(relation);
+    feed::relation_changed(relation);
     tables::relation_changed(relation);
     if relation.is_none() {
         session::forget();

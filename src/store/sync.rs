@@ -39,6 +39,8 @@ impl SyncPage {
 pub fn now() -> Result<Snapshot, AuditError> {
     let (epoch, _) = feed::epoch_here()?;
     let (next, in_progress) = backend::active_snapshot();
+    // After a crash the numbers of transactions that left nothing on disk are given out again.
+    backend::flush_wal();
     Ok(Snapshot { epoch, next, in_progress })
 }
 
@@ -58,30 +60,37 @@ pub fn read(cursor: SyncCursor, criteria: &Criteria, limit: usize) -> Result<Syn
     let now = now()?;
     let mut reached = SyncCursor { system: backend::system_identifier(), ..cursor };
     super::pending::write()?;
+    // Of an older snapshot than the cursor's, as in REPEATABLE READ or on a standby behind its primary,
+    // only what comes before the first entry that it may not see.
+    let missing = reached.newest().and_then(|newest| now.first_missing(newest));
     loop {
         // What was begun is finished first: its order is by its own snapshot.
         let is_new = reached.target.is_none();
+        if is_new && missing.is_some() {
+            return Ok(SyncPage { entries: Vec::new(), next: reached.clone(), more: false, reached });
+        }
         let (target, after) = reached.target.take().unwrap_or_else(|| (now.clone(), BEGINNING));
         let delta = Delta {
             criteria,
             base: reached.base.as_ref(),
             since: backend::pg_micros(reached.since),
             target: &target,
+            end: missing.map_or(target.end(), |missing| missing.min(target.end())),
             after,
         };
         let mut entries = delta.read(limit + 1)?;
         let more = entries.len() > limit;
         entries.truncate(limit);
         let done = SyncCursor { base: Some(target.clone()), target: None, ..reached.clone() };
-        if entries.is_empty() && !is_new {
+        if entries.is_empty() && !is_new && missing.is_none() {
             reached = done;
             continue;
         }
         let last = entries.last().map_or(after, |last| last.position);
         reached.target = Some((target, last));
-        let next = if more { reached.clone() } else { done };
+        let next = if more || missing.is_some() { reached.clone() } else { done };
         // What was committed meanwhile is for the next call: its positions may be smaller.
-        let more = more || !is_new;
+        let more = more || !is_new && missing.is_none();
         return Ok(SyncPage { entries, next, more, reached });
     }
 }
@@ -90,10 +99,10 @@ pub fn read(cursor: SyncCursor, criteria: &Criteria, limit: usize) -> Result<Syn
 fn check(cursor: &SyncCursor) -> Result<(), AuditError> {
     let (epoch, _) = feed::epoch_here()?;
     let here = backend::system_identifier();
-    let newest = cursor.target.as_ref().map(|(target, _)| target).or(cursor.base.as_ref());
-    let Some(newest) = newest else { return Ok(()) };
+    let Some(newest) = cursor.newest() else { return Ok(()) };
     let known = match cursor.system == here && newest.epoch == epoch {
-        true => newest.next <= backend::next_transaction(),
+        // A standby may be behind the primary that the cursor is from.
+        true => backend::is_standby() || newest.next <= backend::next_transaction(),
         false => newest.epoch < epoch && feed::was_epoch_of(newest.epoch, cursor.system)?,
     };
     if known {
