@@ -56,11 +56,11 @@ CREATE FUNCTION audit_log.index_activity_partition(partition regclass) RETURNS v
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  EXECUTE pg_catalog.format('CREATE UNIQUE INDEX ON %s (day, organization_id, category, actor_type, actor_id) NULLS NOT DISTINCT', partition);
+  EXECUTE pg_catalog.format('CREATE UNIQUE INDEX ON %s (day, organization_id, category, actor_type, pg_catalog.md5(actor_id)) NULLS NOT DISTINCT', partition);
   EXECUTE pg_catalog.format('CREATE INDEX ON %s (organization_id text_pattern_ops, day) WHERE actor_type IS NULL', partition);
 END
 $$;
-COMMENT ON FUNCTION audit_log.index_activity_partition(regclass) IS 'Gives a partition of activity its indexes. Internal.';
+COMMENT ON FUNCTION audit_log.index_activity_partition(regclass) IS 'Gives a partition of activity its indexes; by a hash, as ids may be longer than an index takes. Internal.';
 
 CREATE FUNCTION audit_log.index_named_partition(partition regclass) RETURNS void
   LANGUAGE plpgsql
@@ -94,28 +94,26 @@ BEGIN ATOMIC
   UNION ALL
   SELECT true, effective_type, effective_id, effective_name WHERE coalesce(effective_id, effective_name) IS NOT NULL
   UNION ALL
-  SELECT false, target_type, target_id, target_name WHERE target_id IS NOT NULL
+  SELECT false, target_type, target_id, target_name WHERE coalesce(target_id, target_name) IS NOT NULL
   UNION ALL
   -- The first one is the primary target.
   SELECT false, t.value ->> 'type', t.value ->> 'id', t.value ->> 'name'
-  FROM pg_catalog.jsonb_array_elements(targets) WITH ORDINALITY t(value, n) WHERE t.n > 1 AND t.value ->> 'id' IS NOT NULL;
+  FROM pg_catalog.jsonb_array_elements(targets) WITH ORDINALITY t(value, n)
+  WHERE t.n > 1 AND coalesce(t.value ->> 'id', t.value ->> 'name') IS NOT NULL;
 END;
 COMMENT ON FUNCTION audit_log.names_of(text, text, text, text, text, text, text, text, text, jsonb) IS 'The actors and targets of a stored entry. Internal.';
 
 CREATE FUNCTION audit_log.partition_start(partition regclass) RETURNS timestamptz
   LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_partition_start';
-COMMENT ON FUNCTION audit_log.partition_start(regclass) IS 'The instant a partition of event begins with; NULL for the default one. Internal.';
+COMMENT ON FUNCTION audit_log.partition_start(regclass) IS 'The instant a partition of event begins with; NULL for the default one, and for what is no partition of event itself. Internal.';
 
-CREATE FUNCTION audit_log.companion(partition regclass, parent text) RETURNS regclass
-  LANGUAGE sql STABLE
-  SET search_path = pg_catalog, pg_temp
-AS $$
-  -- One that was attached by hand has none: its days are in the default partition.
-  SELECT coalesce(pg_catalog.to_regclass('audit_log.' || pg_catalog.quote_ident(parent || pg_catalog.substr(c.relname, 6))),
-                  pg_catalog.to_regclass('audit_log.' || pg_catalog.quote_ident(parent || '_default')))
-  FROM pg_catalog.pg_class c WHERE c.oid = partition
-$$;
-COMMENT ON FUNCTION audit_log.companion(regclass, text) IS 'The partition of activity or named that goes with a partition of event. Internal.';
+CREATE FUNCTION audit_log.partition_of(parent regclass, day date) RETURNS regclass
+  LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_partition_of';
+COMMENT ON FUNCTION audit_log.partition_of(regclass, date) IS 'The partition of activity or named that a day is in. Internal.';
+
+CREATE FUNCTION audit_log.committed_snapshot() RETURNS text
+  LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'audit_log_committed_snapshot';
+COMMENT ON FUNCTION audit_log.committed_snapshot() IS 'What the running query sees of other transactions, as a pg_snapshot: its own one is in progress. Internal.';
 
 CREATE FUNCTION audit_log.count_entries() RETURNS void
   LANGUAGE plpgsql SECURITY DEFINER
@@ -126,18 +124,26 @@ DECLARE
   last audit_log.counted_until;
   now_epoch smallint;
   now_snapshot pg_snapshot;
+  has_begun boolean;
   low bigint;
   partition regclass;
+  leaf regclass;
   fresh text;
-  n bigint;
 BEGIN
   -- One at a time; whoever removes entries takes the same lock.
   LOCK TABLE audit_log.counted_until IN SHARE ROW EXCLUSIVE MODE;
-  now_snapshot := pg_catalog.pg_current_snapshot();
-  -- In a cluster that has not written yet its transactions are of the epoch that its first write begins.
-  SELECT coalesce(pg_catalog.max(f.epoch), 0) + (coalesce(pg_catalog.max(f.epoch) FILTER (WHERE f.system_identifier = audit_log.system_identifier()), -1)
-                                                 <> coalesce(pg_catalog.max(f.epoch), 0))::integer
-  INTO now_epoch FROM audit_log.feed_epoch f;
+  SELECT pg_catalog.max(f.epoch),
+         pg_catalog.max(f.epoch) FILTER (WHERE f.system_identifier = audit_log.system_identifier()) IS NOT DISTINCT FROM pg_catalog.max(f.epoch)
+  INTO now_epoch, has_begun FROM audit_log.feed_epoch f;
+  IF now_epoch IS NULL THEN
+    RETURN;
+  END IF;
+  now_snapshot := audit_log.committed_snapshot();
+  IF NOT has_begun THEN
+    -- A copy that has not written yet: all that is there was committed where it comes from.
+    SELECT pg_catalog.format('%1$s:%1$s:', coalesce(pg_catalog.max(e.feed) & 281474976710655, 0) + 1) INTO now_snapshot
+    FROM audit_log.event e WHERE e.feed >= now_epoch::bigint << 48;
+  END IF;
   SELECT u.* INTO last FROM audit_log.counted_until u;
   low := coalesce((last.epoch::bigint << 48) | pg_catalog.pg_snapshot_xmin(last.snapshot)::text::bigint, 0);
   FOR partition IN
@@ -145,24 +151,32 @@ BEGIN
   LOOP
     -- What the new snapshot saw and the last one did not, whatever was committed since.
     fresh := pg_catalog.format('%s e WHERE e.feed >= $1 AND audit_log.seen_by(e.feed, $2, $3) AND audit_log.seen_by(e.feed, $4, $5) IS NOT TRUE', partition);
-    EXECUTE pg_catalog.format('INSERT INTO %s AS a (day, organization_id, category, actor_type, actor_id, events)
-      SELECT c.day, c.organization_id, c.category, c.actor_type, c.actor_id, pg_catalog.count(*)
-      FROM (SELECT (e.occurred_at AT TIME ZONE ''UTC'')::date AS day, e.organization_id, e.category, e.actor_type, e.actor_id
-            FROM %s) c
-      GROUP BY GROUPING SETS ((c.day, c.organization_id, c.category), (c.day, c.organization_id, c.category, c.actor_type, c.actor_id))
-      ON CONFLICT (day, organization_id, category, actor_type, actor_id) DO UPDATE SET events = a.events + EXCLUDED.events',
-      audit_log.companion(partition, 'activity'), fresh)
-    USING low, now_epoch, now_snapshot, last.epoch, last.snapshot;
-    GET DIAGNOSTICS n = ROW_COUNT;
-    CONTINUE WHEN n = 0;
-    EXECUTE pg_catalog.format('INSERT INTO %s (day, is_actor, organization_id, type, id, name)
-      SELECT DISTINCT coalesce(audit_log.partition_start($6), pg_catalog.date_trunc(''week'', c.occurred_at))::date,
-                      m.is_actor, c.organization_id, m.type, m.id, m.name
-      FROM (SELECT e.* FROM %s) c CROSS JOIN LATERAL audit_log.names_of(c.actor_type, c.actor_id, c.actor_name,
-        c.effective_actor_type, c.effective_actor_id, c.effective_actor_name, c.target_type, c.target_id, c.target_name, c.targets) m
-      ON CONFLICT DO NOTHING',
-      audit_log.companion(partition, 'named'), fresh)
-    USING low, now_epoch, now_snapshot, last.epoch, last.snapshot, partition;
+    FOR leaf IN EXECUTE pg_catalog.format(
+      'SELECT DISTINCT audit_log.partition_of(''audit_log.activity'', d.day) FROM (SELECT DISTINCT (e.occurred_at AT TIME ZONE ''UTC'')::date AS day FROM %s) d', fresh)
+      USING low, now_epoch, now_snapshot, last.epoch, last.snapshot
+    LOOP
+      EXECUTE pg_catalog.format('INSERT INTO %s AS a (day, organization_id, category, actor_type, actor_id, events)
+        SELECT c.day, c.organization_id, c.category, c.actor_type, c.actor_id, pg_catalog.count(*)
+        FROM (SELECT (e.occurred_at AT TIME ZONE ''UTC'')::date AS day, e.organization_id, e.category, e.actor_type, e.actor_id FROM %s) c
+        WHERE audit_log.partition_of(''audit_log.activity'', c.day) = $6
+        GROUP BY GROUPING SETS ((c.day, c.organization_id, c.category), (c.day, c.organization_id, c.category, c.actor_type, c.actor_id))
+        ON CONFLICT (day, organization_id, category, actor_type, pg_catalog.md5(actor_id)) DO UPDATE SET events = a.events + EXCLUDED.events', leaf, fresh)
+      USING low, now_epoch, now_snapshot, last.epoch, last.snapshot, leaf;
+    END LOOP;
+    FOR leaf IN EXECUTE pg_catalog.format(
+      'SELECT DISTINCT audit_log.partition_of(''audit_log.named'', d.day)
+       FROM (SELECT DISTINCT coalesce(audit_log.partition_start($6), pg_catalog.date_trunc(''week'', e.occurred_at))::date AS day FROM %s) d', fresh)
+      USING low, now_epoch, now_snapshot, last.epoch, last.snapshot, partition
+    LOOP
+      EXECUTE pg_catalog.format('INSERT INTO %s (day, is_actor, organization_id, type, id, name)
+        SELECT DISTINCT c.day, m.is_actor, c.organization_id, m.type, m.id, m.name
+        FROM (SELECT e.*, coalesce(audit_log.partition_start($6), pg_catalog.date_trunc(''week'', e.occurred_at))::date AS day FROM %s) c
+        CROSS JOIN LATERAL audit_log.names_of(c.actor_type, c.actor_id, c.actor_name,
+          c.effective_actor_type, c.effective_actor_id, c.effective_actor_name, c.target_type, c.target_id, c.target_name, c.targets) m
+        WHERE audit_log.partition_of(''audit_log.named'', c.day) = $7
+        ON CONFLICT DO NOTHING', leaf, fresh)
+      USING low, now_epoch, now_snapshot, last.epoch, last.snapshot, partition, leaf;
+    END LOOP;
   END LOOP;
   INSERT INTO audit_log.counted_until AS u (epoch, snapshot) VALUES (now_epoch, now_snapshot)
   ON CONFLICT ON CONSTRAINT counted_until_pkey DO UPDATE

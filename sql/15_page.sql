@@ -25,6 +25,8 @@ AS $$
 DECLARE
   -- Days that are in the window as a whole are counted already, but for what came since.
   first_day timestamptz := CASE WHEN start_date = pg_catalog.date_trunc('day', start_date) THEN start_date
+                                -- There is no next day to count from.
+                                WHEN start_date >= '294276-12-31Z' THEN end_date
                                 ELSE pg_catalog.date_trunc('day', start_date) + interval '1 day' END;
   last_day timestamptz := pg_catalog.date_trunc('day', end_date);
 BEGIN

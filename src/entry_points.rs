@@ -6,7 +6,7 @@ use pgrx::IntoDatum;
 
 use crate::glue::error::unwrap_or_raise;
 use crate::glue::function::{nothing, pg_function, uuid};
-use crate::glue::{backend, callbacks, hooks, jsonb, jsonb_read, setting};
+use crate::glue::{backend, callbacks, hooks, jsonb, jsonb_read, partition, setting};
 use crate::{api, capture, store};
 
 pg_function!(audit_log_capture, pg_finfo_audit_log_capture, |call| {
@@ -121,6 +121,21 @@ pg_function!(audit_log_primary_target, pg_finfo_audit_log_primary_target, |call|
 pg_function!(audit_log_partition_start, pg_finfo_audit_log_partition_start, |call| {
     let partition = call.args().get(0);
     Ok(partition.and_then(store::tables::partition_start).map(pgrx::pg_sys::Datum::from))
+});
+
+pg_function!(audit_log_partition_of, pg_finfo_audit_log_partition_of, |call| {
+    let args = call.args();
+    let day = args.get::<pgrx::datum::Date>(1).map(|day| i64::from(day.to_pg_epoch_days()));
+    let found = args.get(0).zip(day).and_then(|(parent, day)| partition::for_key(parent, day));
+    Ok(found.and_then(IntoDatum::into_datum))
+});
+
+pg_function!(audit_log_committed_snapshot, pg_finfo_audit_log_committed_snapshot, |call| {
+    call.args();
+    let (next, running) = backend::active_snapshot();
+    let first = running.first().unwrap_or(&next);
+    let list: Vec<String> = running.iter().map(u64::to_string).collect();
+    Ok(format!("{first}:{next}:{}", list.join(",")).into_datum())
 });
 
 pg_function!(audit_log_contains, pg_finfo_audit_log_contains, |call| {

@@ -6,9 +6,15 @@ pub struct Needle {
     folded: String,
 }
 
+/// A text without upper case, letter by letter: whatever stands around them.
+pub fn folded(text: &str) -> String {
+    let at_the_end = |c| if c == 'ς' { 'σ' } else { c };
+    text.chars().flat_map(char::to_lowercase).map(at_the_end).collect()
+}
+
 impl Needle {
     pub fn new(text: &str) -> Self {
-        Needle { folded: text.to_lowercase() }
+        Needle { folded: folded(text) }
     }
 
     /// Whether a text contains it; upper and lower case are the same, by Unicode.
@@ -17,7 +23,7 @@ impl Needle {
             (true, true) => self.is_in_ascii(text.as_bytes()),
             // What is folded from ASCII is ASCII.
             (true, false) => false,
-            (false, _) => text.to_lowercase().contains(&self.folded),
+            (false, _) => folded(text).contains(&self.folded),
         }
     }
 
@@ -40,6 +46,7 @@ mod tests {
         assert!(Needle::new("").is_in(""));
         assert!(!Needle::new("smith").is_in("smit"));
         assert!(!Needle::new("é").is_in("e"));
+        assert!(Needle::new("οδυσσεας").is_in("ΟΔΥΣΣΕΑΣ ΝΙΚΟΣΙΟΣ") && Needle::new("νικος").is_in("ΝΙΚΟΣΙΟΣ"));
     }
 
     proptest! {

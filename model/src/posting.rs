@@ -10,9 +10,20 @@ pub struct Posting {
 }
 
 impl Posting {
-    /// Before every posting of an instant, in the order of a stream.
+    /// Before every posting of an instant, in the order of a stream. As a stream's current posting: it
+    /// has some of that instant, which it looks up when it is asked for those behind this one.
     pub fn newest_at(at: i64) -> Self {
         Posting { at, place: u64::MAX }
+    }
+
+    /// Whether it stands for an instant, not for a row.
+    pub fn is_instant(&self) -> bool {
+        self.place == u64::MAX
+    }
+
+    /// The first that can be a row's, behind one that stands for an instant.
+    pub fn looked_up(&self) -> Self {
+        Posting { at: self.at, place: u64::MAX - 1 }
     }
 }
 

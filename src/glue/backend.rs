@@ -82,9 +82,52 @@ pub fn is_standby() -> bool {
 
 /// Puts on disk what was logged so far; nothing to do on a standby.
 pub fn flush_wal() {
-    if !is_standby() {
-        // SAFETY: plain calls; the position is one that was written.
-        unsafe { pg_sys::XLogFlush(pg_sys::GetXLogInsertRecPtr()) };
+    if is_standby() {
+        return;
+    }
+    // SAFETY: plain calls and a plain variable; the position is one that was written.
+    unsafe {
+        let next = pg_sys::GetXLogInsertRecPtr();
+        // Where a page is full the next record begins behind a header that is not written yet.
+        const PAGE_HEADER: u64 = size_of::<pg_sys::XLogPageHeaderData>() as u64;
+        const SEGMENT_HEADER: u64 = size_of::<pg_sys::XLogLongPageHeaderData>() as u64;
+        let begins_segment = next % pg_sys::wal_segment_size as u64 == SEGMENT_HEADER;
+        let begins_page = next % u64::from(pg_sys::XLOG_BLCKSZ) == PAGE_HEADER;
+        let header = match (begins_segment, begins_page) {
+            (true, _) => SEGMENT_HEADER,
+            (_, true) => PAGE_HEADER,
+            _ => 0,
+        };
+        pg_sys::XLogFlush(next - header);
+    }
+}
+
+/// The timeline, and how far it is written here, or replayed on a standby.
+pub fn wal_position() -> (u32, u64) {
+    // SAFETY: plain calls with an out parameter.
+    unsafe {
+        if is_standby() {
+            let mut timeline = 0;
+            let position = pg_sys::GetXLogReplayRecPtr(&mut timeline);
+            return (timeline, position);
+        }
+        (past_pgrx::GetWALInsertionTimeLine(), pg_sys::GetXLogInsertRecPtr())
+    }
+}
+
+/// Whether a position of a timeline is in the past of where this server is now.
+pub fn is_in_wal_history(timeline: u32, position: u64) -> bool {
+    let (here, _) = wal_position();
+    if timeline == here {
+        return true;
+    }
+    // SAFETY: under a guard; a timeline's end is only asked for where it is in the history.
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            let history = past_pgrx::readTimeLineHistory(here);
+            past_pgrx::tliInHistory(timeline, history)
+                && position <= past_pgrx::tliSwitchPoint(timeline, history, std::ptr::null_mut())
+        })
     }
 }
 

@@ -30,8 +30,8 @@ pub struct IndexStream<'a> {
     scan: pg_sys::IndexScanDesc,
     keys: [pg_sys::ScanKeyData; 3],
     key_count: usize,
-    /// Where the instant is in a tuple of the index, 0 while that is not known; an event id may follow.
-    offset: usize,
+    /// Where the instant is among the columns of a tuple, once that is known; an event id may follow.
+    offset: Option<usize>,
     has_event_id: bool,
     start: i64,
     read: Vec<Found>,
@@ -102,7 +102,7 @@ impl IndexStream<'_> {
             scan,
             keys,
             key_count,
-            offset: 0,
+            offset: None,
             has_event_id: wanted.has_event_id,
             start: wanted.start,
             read: Vec::new(),
@@ -172,10 +172,8 @@ impl IndexStream<'_> {
                     if place.is_null() {
                         return true;
                     }
-                    let columns = (*scan).xs_itup.cast::<u8>();
-                    if offset == 0 {
-                        offset = instant_offset(columns, has_value);
-                    }
+                    let columns = tuple_columns((*scan).xs_itup);
+                    let offset = *offset.get_or_insert_with(|| instant_offset(columns, has_value));
                     let at = columns.add(offset).cast::<i64>().read();
                     let mut event_id = [0; 16];
                     if has_event_id {
@@ -246,18 +244,34 @@ impl Drop for IndexStream<'_> {
     }
 }
 
-/// Where in a tuple of an index the instant is, in front of which a text may stand.
+/// Where the columns of an index's tuple begin.
 ///
 /// # Safety
-/// `tuple` is a tuple of an index on (timestamptz …) or (text, timestamptz …), none of them NULL.
-unsafe fn instant_offset(tuple: *const u8, has_value: bool) -> usize {
+/// `tuple` is a tuple of an index.
+pub unsafe fn tuple_columns(tuple: pg_sys::IndexTuple) -> *const u8 {
+    const HAS_NULLS: u16 = 0x8000;
     const HEADER: usize = size_of::<pg_sys::IndexTupleData>();
-    if !has_value {
-        return HEADER;
+    // One bit a column of the most that an index has, and the columns aligned behind them.
+    const WITH_NULLS: usize =
+        (HEADER + pg_sys::INDEX_MAX_KEYS as usize / 8).next_multiple_of(align_of::<i64>());
+    // SAFETY: by contract.
+    unsafe {
+        let header = if (*tuple).t_info & HAS_NULLS == 0 { HEADER } else { WITH_NULLS };
+        tuple.cast::<u8>().add(header)
     }
-    // SAFETY: by contract; what stands at the beginning is a text, never moved out of line.
-    let text = unsafe { pgrx::varlena::varsize_any(tuple.add(HEADER).cast()) };
-    (HEADER + text).next_multiple_of(align_of::<i64>())
+}
+
+/// Where the instant is among a tuple's columns, in front of which a text may stand.
+///
+/// # Safety
+/// The columns are (timestamptz …) or (text, timestamptz …), neither of them NULL.
+unsafe fn instant_offset(columns: *const u8, has_value: bool) -> usize {
+    if !has_value {
+        return 0;
+    }
+    // SAFETY: by contract; a text in an index is never moved out of line.
+    let text = unsafe { pgrx::varlena::varsize_any(columns.cast()) };
+    text.next_multiple_of(align_of::<i64>())
 }
 
 /// A row's place as a number that orders as places do.

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use pgrx::pg_sys;
 
-use super::index_stream::place_number;
+use super::index_stream::{place_number, tuple_columns};
 use super::partition::Partition;
 use super::past_pgrx;
 use super::version;
@@ -121,7 +121,6 @@ impl OrderedScan<'_> {
             return;
         }
         self.read.reserve(count);
-        const HEADER: usize = size_of::<pg_sys::IndexTupleData>();
         let (scan, read) = (self.scan, &mut self.read);
         // SAFETY: the scan is open; one guard for all calls, and nothing in it to be dropped: the vector
         // has the room. A tuple of the index lives until the next call.
@@ -133,7 +132,7 @@ impl OrderedScan<'_> {
                     if place.is_null() {
                         break;
                     }
-                    let value = (*scan).xs_itup.cast::<u8>().add(HEADER).cast::<i64>().read();
+                    let value = tuple_columns((*scan).xs_itup).cast::<i64>().read();
                     read.push((value, place_number(*place)));
                 }
             });

@@ -45,6 +45,17 @@ pub fn of_table(shape: &Shape, start: i64, end: i64) -> Vec<(Option<Range>, pg_s
     }
 }
 
+/// The partition of a table for a value of its key, a date or a timestamptz as PostgreSQL counts it.
+pub fn for_key(table: pg_sys::Oid, key: i64) -> Option<pg_sys::Oid> {
+    // SAFETY: relations of this extension, partitioned by ranges of one such column; the lock is kept.
+    unsafe {
+        let relation = pg_sys::table_open(table, ACCESS_SHARE);
+        let found = bounds::partition_for(pg_sys::RelationGetPartitionDesc(relation, true), key);
+        pg_sys::table_close(relation, NO_LOCK);
+        found.map(|(_, oid)| oid)
+    }
+}
+
 /// The instant a partition begins with; None for the default one.
 pub fn start(shape: &Shape, partition: pg_sys::Oid) -> Option<i64> {
     let all = of_table(shape, i64::MIN, i64::MAX);

@@ -69,7 +69,8 @@ impl Criteria {
     }
 
     /// The postings of each filter that can be looked up; None where an index for one is missing.
-    pub fn streams<'a>(&self, place: &Place<'a>) -> Option<Vec<Postings<'a>>> {
+    pub fn streams<'a>(&'a self, place: &Place<'a>) -> Option<Vec<Postings<'a>>> {
+        let organizations = self.0.iter().find_map(Filter::organizations);
         let mut streams = Vec::new();
         for filter in &self.0 {
             let Some(look_ups) = filter.look_ups() else { continue };
@@ -82,7 +83,7 @@ impl Criteria {
                     union.push(Box::new(place.stream(column, value)?));
                 }
             }
-            union.extend(Related::streams(place, filter.related())?);
+            union.extend(Related::streams(place, filter.related(), organizations)?);
             streams.push(match union.len() {
                 1 => union.pop()?,
                 _ => Box::new(Union::of(union)),

@@ -132,6 +132,14 @@ impl Filter {
         }
     }
 
+    /// The only organizations wanted.
+    pub fn organizations(&self) -> Option<&[String]> {
+        match self {
+            Filter::Organizations(ids) => Some(ids),
+            _ => None,
+        }
+    }
+
     /// The ids of targets that may be others than the primary one.
     pub fn related(&self) -> &[String] {
         match self {

@@ -120,6 +120,10 @@ impl Reading<'_> {
                 if sink.is_enough(posting.at) {
                     return Some(());
                 }
+                if posting.is_instant() {
+                    candidates.seek(posting.looked_up());
+                    continue;
+                }
                 let taken = partition.look(posting, |row| {
                     let id = row.uuid(ID).filter(|id| self.wants(posting.at, *id, row));
                     id.map(|id| sink.take_place(partition, posting, id, row))
@@ -140,7 +144,7 @@ impl Reading<'_> {
     }
 
     /// The rows worth looking at.
-    fn candidates<'a>(&self, place: &Place<'a>) -> Option<Postings<'a>> {
+    fn candidates<'a>(&'a self, place: &Place<'a>) -> Option<Postings<'a>> {
         let mut filters = self.criteria.streams(place)?;
         if filters.len() < 2 {
             return match filters.pop() {

@@ -47,18 +47,20 @@ pub fn now() -> Result<Snapshot, AuditError> {
 /// A cursor from which nothing is past, or the entries from an instant on (Unix microseconds).
 pub fn start(since: Option<i64>) -> Result<SyncCursor, AuditError> {
     let now = now()?;
-    let system = backend::system_identifier();
-    Ok(match since {
-        Some(since) => SyncCursor { system, scope: None, since, base: None, target: Some((now, BEGINNING)) },
-        None => SyncCursor { system, scope: None, since: i64::MIN, base: Some(now), target: None },
-    })
+    let (system, wal) = (backend::system_identifier(), backend::wal_position());
+    let (base, target) = match since {
+        Some(_) => (None, Some((now, BEGINNING))),
+        None => (Some(now), None),
+    };
+    Ok(SyncCursor { system, wal, scope: None, since: since.unwrap_or(i64::MIN), base, target })
 }
 
 /// Reads on from a cursor.
 pub fn read(cursor: SyncCursor, criteria: &Criteria, limit: usize) -> Result<SyncPage, AuditError> {
     check(&cursor)?;
     let now = now()?;
-    let mut reached = SyncCursor { system: backend::system_identifier(), ..cursor };
+    let wal = backend::wal_position();
+    let mut reached = cursor;
     super::pending::write()?;
     // Of an older snapshot than the cursor's, as in REPEATABLE READ or on a standby behind its primary,
     // only what comes before the first entry that it may not see.
@@ -69,7 +71,10 @@ pub fn read(cursor: SyncCursor, criteria: &Criteria, limit: usize) -> Result<Syn
         if is_new && missing.is_some() {
             return Ok(SyncPage { entries: Vec::new(), next: reached.clone(), more: false, reached });
         }
-        let (target, after) = reached.target.take().unwrap_or_else(|| (now.clone(), BEGINNING));
+        let (target, after) = reached.target.take().unwrap_or_else(|| {
+            (reached.system, reached.wal) = (backend::system_identifier(), wal);
+            (now.clone(), BEGINNING)
+        });
         let delta = Delta {
             criteria,
             base: reached.base.as_ref(),
@@ -102,7 +107,10 @@ fn check(cursor: &SyncCursor) -> Result<(), AuditError> {
     let Some(newest) = cursor.newest() else { return Ok(()) };
     let known = match cursor.system == here && newest.epoch == epoch {
         // A standby may be behind the primary that the cursor is from.
-        true => backend::is_standby() || newest.next <= backend::next_transaction(),
+        true => {
+            (backend::is_standby() || newest.next <= backend::next_transaction())
+                && backend::is_in_wal_history(cursor.wal.0, cursor.wal.1)
+        }
         false => newest.epoch < epoch && feed::was_epoch_of(newest.epoch, cursor.system)?,
     };
     if known {

@@ -17,7 +17,8 @@ pub enum Table {
 impl Table {
     pub const COUNT: usize = 2;
     pub const ALL: [Table; Self::COUNT] = [Table::Event, Table::EventTarget];
-    /// The place of the target's id in `event_target`.
+    /// The places of the organization and of the target's id in `event_target`.
+    pub const RELATED_ORGANIZATION: usize = 2;
     pub const RELATED_ID: usize = 4;
 
     const fn shape(self) -> &'static Shape {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use audit_log_model::needle::folded;
 use audit_log_model::{nearest, schema_refs, AuditError};
 use jsonschema::Validator;
 use serde_json::Value;
@@ -80,22 +81,21 @@ pub fn categories_of(target_types: &[String]) -> Vec<String> {
     all.filter(|[_, own]| target_types.contains(own)).map(|[category, _]| category).collect()
 }
 
-/// The categories of a page's tab, and those that are called by a category or a label; in order.
+/// The categories of a page's tab, and those that are called by a category or a label, in any case.
 pub fn of_page(tab: Option<&str>, action: Option<&str>) -> Result<Vec<String>, AuditError> {
-    let read = |tab, action| {
-        let sql = include_str!("../../sql/queries/page_categories.sql");
-        spi::select(sql, &[text(tab), text(action)], |rows| {
-            Ok(rows.iter().filter_map(|r| r.get(1)).collect())
-        })
+    let action = action.map(|action| (action, folded(action)));
+    let is_called = |category: &str, label: &str| {
+        action.as_ref().is_none_or(|(action, called)| category == *action || folded(label) == *called)
     };
-    let found: Vec<String> = read(tab, action)?;
-    match action {
-        // In another tab it is known, and simply not there.
-        Some(action) if found.is_empty() && read(None, Some(action))?.is_empty() => {
-            Err(unknown("action", action))
-        }
-        _ => Ok(found),
+    let all = backend::codes::<6>(c"category_definition").into_iter();
+    let mut called: Vec<_> = all.filter(|[category, _, label, ..]| is_called(category, label)).collect();
+    if let Some((action, _)) = action.filter(|_| called.is_empty()) {
+        return Err(unknown("action", action));
     }
+    called.retain(|[.., in_tab]: &[String; 6]| tab.is_none_or(|tab| in_tab == tab));
+    let mut categories: Vec<String> = called.into_iter().map(|[category, ..]| category).collect();
+    categories.sort_unstable();
+    Ok(categories)
 }
 
 /// Forgets what was only true in this transaction, or in an extension that is gone.
@@ -118,7 +118,10 @@ fn unknown(field: &str, code: &str) -> AuditError {
             "SELECT code FROM audit_log.target_type lists the types; define_target_type adds one.",
         ),
     };
-    let known = known(field);
+    let mut known = known(field);
+    if field == "action" {
+        known.extend(backend::codes(c"category_definition").into_iter().map(|[_, _, label]| label));
+    }
     let message = match nearest::nearest(code, known.iter().map(String::as_str)) {
         Some(best) => format!("unknown {noun} \"{code}\"; did you mean \"{best}\"?"),
         None => format!("unknown {noun} \"{code}\""),
