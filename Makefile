@@ -6,7 +6,7 @@ MAJOR ?= 15
 embedded = target/postgres/$(1)/bin/pg_config
 
 .NOTPARALLEL:
-.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 test-asserts fuzz bench-capture bench-instructions prerequisites clean
+.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 test-asserts fuzz bench-capture bench-instructions bench-list prerequisites clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -55,6 +55,10 @@ bench-capture: prerequisites
 # The same for one build against the last, in instructions: noise does not disturb it.
 bench-instructions: prerequisites
 	@bench/run.sh instructions $(ARGS)
+
+# What listing costs at ten million entries; ARGS="--only single,pairs …".
+bench-list: prerequisites
+	@bench/run.sh list $(ARGS)
 
 install:
 	@scripts/install.sh '$(PG_CONFIG)' release

@@ -1,22 +1,29 @@
 #!/usr/bin/env bash
 # run.sh capture [OPTION …]: what capturing row changes costs, beside other solutions, in a throwaway cluster.
 # run.sh instructions [--accept] [--each-index]: how many instructions it adds, by callgrind, against bench/instructions.json.
+# run.sh list [OPTION …]: what listing costs at ten million entries, which are made once and kept in --data DIR, or
+# target/bench/listing.
 # Builds a release into a server copy of its own, target/bench/postgres; with --bindir DIR that server is
-# used as it is. Results go to --out DIR, or target/bench/results. All options: run.sh capture --help
+# used as it is. Results go to --out DIR, or target/bench/results. All options: run.sh capture --help, run.sh list --help
 source "$(dirname "$0")/../scripts/lib.sh"
 
 bench="$project/target/bench"
 venv="$bench/venv"
 
 command=${1:-}
-case $command in capture | instructions) shift ;; *) die "run.sh capture [OPTION …] | instructions [--accept] [--each-index]" ;; esac
+case $command in
+    capture | instructions | list) shift ;;
+    *) die "run.sh capture [OPTION …] | instructions [--accept] [--each-index] | list [OPTION …]" ;;
+esac
 bindir=
 out="$bench/results"
+kept="$bench/listing"
 options=()
 while [ $# -gt 0 ]; do
     case $1 in
         --bindir) bindir=${2:?--bindir names a directory}; shift 2 ;;
         --out) out=${2:?--out names a directory}; shift 2 ;;
+        --data) kept=${2:?--data names a directory}; shift 2 ;;
         *) options+=("$1"); shift ;;
     esac
 done
@@ -63,12 +70,24 @@ if ! cmp -s "$project/bench/requirements.txt" "$venv/requirements.txt"; then
         --requirement "$project/bench/requirements.txt"
     cp "$project/bench/requirements.txt" "$venv/requirements.txt"
 fi
-driver() { PYTHONPATH="$project/bench" PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m capture "$@"; }
+declare -A package=([capture]=capture [list]=listing)
+driver() { PYTHONPATH="$project/bench" PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m "${package[$command]}" "$@"; }
 # Wrong options, and --help, before anything is built.
-if [ "$command" = capture ]; then driver --check "${options[@]}"; fi
+driver --check "${options[@]}"
 case " ${options[*]} " in *" --help "* | *" -h "*) exit 0 ;; esac
 
 server
+
+if [ "$command" = list ]; then
+    major=$("$bindir/pg_config" --version | grep -oE '[0-9]+' | head -n 1)
+    say "Starting the cluster that is kept"
+    dir=$("$project/bench/kept_cluster.sh" start "$bindir" "$kept/$major" synchronous_commit=off autovacuum=off \
+        shared_buffers=8GB max_connections=100 max_wal_size=20GB checkpoint_timeout=1h full_page_writes=off jit=off)
+    trap '"$project/bench/kept_cluster.sh" stop "$dir"' EXIT
+    note "$("$bindir/postgres" --version), data in $kept/$major"
+    driver --bindir "$(cat "$dir/bindir")" --socket "$dir" --out "$out" "${options[@]}"
+    exit
+fi
 
 say "Starting a throwaway cluster"
 dir=$("$project/scripts/cluster.sh" start "$bindir" synchronous_commit=off autovacuum=off shared_buffers=2GB \

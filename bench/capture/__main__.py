@@ -18,6 +18,7 @@ from capture.server import Server
 from capture.solutions import BUILT_IN, SQL, Solution, extra
 from capture.subject import Subject
 from capture.summary import summarise
+from shared.terminal import say
 
 
 def main() -> None:
@@ -109,11 +110,6 @@ def describe(server: Server, chosen: argparse.Namespace, solutions: list[Solutio
         "versions": {solution.name: solution.version(server) for solution in solutions},
         "left_out": left_out,
     }
-
-
-def say(text: str) -> None:
-    """Says what begins now, as the scripts do."""
-    print(f"\n\033[1m== {text}\033[0m", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from capture.server import Server, parent_of
+from capture.server import Server
+from shared.server import parent_of
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 

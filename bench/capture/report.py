@@ -9,6 +9,7 @@ from pathlib import Path
 
 from capture.samples import Samples
 from capture.summary import CLIENTS, OPERATIONS, Figure
+from shared.terminal import number
 
 
 class Table:
@@ -63,13 +64,6 @@ class Table:
                                {"empty": (f"{measure}_added_empty",), "large": (f"{measure}_added_full",),
                                 "ratio": (f"{measure}_added_full_to_empty",)})
         return "\n".join(text)
-
-
-def number(value: float) -> str:
-    """Three digits that count, or all before the point."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def write(out: Path, figures: list[Figure], samples: Samples, about: dict) -> None:

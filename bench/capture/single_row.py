@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from capture import pgbench
 from capture.process import backend_cpu
 from capture.samples import Samples, rotated
 from capture.server import Server
 from capture.subject import Subject
+from shared import pgbench
 
 CLIENTS = (1, 2)
 

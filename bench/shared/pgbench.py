@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from capture.server import Server, clean_environment
+from shared.server import Server, clean_environment
 
 SCRIPTS = Path(__file__).parent.parent / "sql"
 
