@@ -19,6 +19,14 @@ CREATE TABLE audit_log.feed_epoch (
 );
 COMMENT ON TABLE audit_log.feed_epoch IS 'One row a cluster this log has lived in: keeps feed positions growing across dump and restore.';
 
+-- A restored log has its own row and the dump's: the older one says which log it is.
+CREATE TABLE audit_log.log_identity (
+  id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
+  created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE audit_log.log_identity IS 'Tells this log from others, so that no cursor of theirs is taken for one of its own. The oldest row counts.';
+INSERT INTO audit_log.log_identity DEFAULT VALUES;
+
 CREATE TABLE audit_log.event (
   occurred_at timestamptz NOT NULL,
   feed bigint NOT NULL,

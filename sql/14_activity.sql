@@ -142,7 +142,7 @@ BEGIN
   IF NOT has_begun THEN
     -- A copy that has not written yet: all that is there was committed where it comes from.
     SELECT pg_catalog.format('%1$s:%1$s:', coalesce(pg_catalog.max(e.feed) & 281474976710655, 0) + 1) INTO now_snapshot
-    FROM audit_log.event e WHERE e.feed >= now_epoch::bigint << 48;
+    FROM audit_log.event e WHERE e.feed >= now_epoch::bigint << 48 AND e.feed < (now_epoch::bigint + 1) << 48;
   END IF;
   SELECT u.* INTO last FROM audit_log.counted_until u;
   low := coalesce((last.epoch::bigint << 48) | pg_catalog.pg_snapshot_xmin(last.snapshot)::text::bigint, 0);

@@ -66,7 +66,7 @@ DECLARE
 BEGIN
   FOREACH t IN ARRAY ARRAY[
     'audit_log.category_deprecation', 'audit_log.organization_setting', 'audit_log.organization_seen', 'audit_log.relation_name',
-    'audit_log.relation_name_id_seq', 'audit_log.feed_epoch', 'audit_log.event_default', 'audit_log.event_target_default',
+    'audit_log.relation_name_id_seq', 'audit_log.feed_epoch', 'audit_log.log_identity', 'audit_log.event_default', 'audit_log.event_target_default',
     'audit_log.idempotency', 'audit_log.read_binding', 'audit_log.activity_default', 'audit_log.named_default', 'audit_log.counted_until']::regclass[]
   LOOP
     PERFORM pg_catalog.pg_extension_config_dump(t, '');

@@ -39,7 +39,7 @@ impl PageRequest {
                 "Ask for 10, 20, 50 or 100 entries a page.",
             ));
         }
-        if let Some(tab) = self.tab.as_deref().filter(|tab| !["interviews", "team"].contains(tab)) {
+        if let Some(tab) = self.tab.as_deref().filter(|tab| !["", "interviews", "team"].contains(tab)) {
             return Err(AuditError::invalid(
                 "tab",
                 format!("unknown tab \"{tab}\""),

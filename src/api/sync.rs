@@ -1,6 +1,5 @@
 //! `sync`: what came since a cursor, as rows and as JSON.
 
-use audit_log_model::list_request::check_limit;
 use audit_log_model::sync_cursor::SyncCursor;
 use audit_log_model::sync_request::SyncRequest;
 use audit_log_model::AuditError;
@@ -51,10 +50,12 @@ pub fn sync(arguments: &Arguments, output: &mut Output) -> Result<(), AuditError
 fn read(mut cursor: SyncCursor, arguments: &Arguments) -> Result<SyncPage, AuditError> {
     let limit = match arguments.limit {
         None => DEFAULT_LIMIT,
-        Some(limit) => {
-            check_limit(Some(limit))?;
-            limit.min(MAX_LIMIT)
+        Some(limit) if limit < 1 => {
+            let message = format!("limit {limit} is below 1");
+            let hint = format!("Ask for 1 to {MAX_LIMIT} entries a call.");
+            return Err(AuditError::invalid("limit", message, hint));
         }
+        Some(limit) => limit.min(MAX_LIMIT),
     };
     let limited_to = scope_hash(arguments.organization.as_deref());
     if cursor.scope.is_some_and(|scope| scope != limited_to) {

@@ -82,23 +82,23 @@ pub fn is_standby() -> bool {
 
 /// Puts on disk what was logged so far; nothing to do on a standby.
 pub fn flush_wal() {
-    if is_standby() {
-        return;
+    if !is_standby() {
+        // SAFETY: plain call; the position is one that was written.
+        unsafe { pg_sys::XLogFlush(end_of_wal()) };
     }
-    // SAFETY: plain calls and a plain variable; the position is one that was written.
-    unsafe {
-        let next = pg_sys::GetXLogInsertRecPtr();
-        // Where a page is full the next record begins behind a header that is not written yet.
-        const PAGE_HEADER: u64 = size_of::<pg_sys::XLogPageHeaderData>() as u64;
-        const SEGMENT_HEADER: u64 = size_of::<pg_sys::XLogLongPageHeaderData>() as u64;
-        let begins_segment = next % pg_sys::wal_segment_size as u64 == SEGMENT_HEADER;
-        let begins_page = next % u64::from(pg_sys::XLOG_BLCKSZ) == PAGE_HEADER;
-        let header = match (begins_segment, begins_page) {
-            (true, _) => SEGMENT_HEADER,
-            (_, true) => PAGE_HEADER,
-            _ => 0,
-        };
-        pg_sys::XLogFlush(next - header);
+}
+
+/// Behind the last record that was logged here.
+fn end_of_wal() -> u64 {
+    // SAFETY: a plain call and a plain variable.
+    let (next, segment) = unsafe { (pg_sys::GetXLogInsertRecPtr(), pg_sys::wal_segment_size as u64) };
+    // Where a page is full the next record begins behind a header that is not written yet.
+    const PAGE_HEADER: u64 = size_of::<pg_sys::XLogPageHeaderData>() as u64;
+    const SEGMENT_HEADER: u64 = size_of::<pg_sys::XLogLongPageHeaderData>() as u64;
+    match (next % segment, next % u64::from(pg_sys::XLOG_BLCKSZ)) {
+        (SEGMENT_HEADER, _) => next - SEGMENT_HEADER,
+        (_, PAGE_HEADER) => next - PAGE_HEADER,
+        _ => next,
     }
 }
 
@@ -111,7 +111,7 @@ pub fn wal_position() -> (u32, u64) {
             let position = pg_sys::GetXLogReplayRecPtr(&mut timeline);
             return (timeline, position);
         }
-        (past_pgrx::GetWALInsertionTimeLine(), pg_sys::GetXLogInsertRecPtr())
+        (pg_sys::GetWALInsertionTimeLine(), end_of_wal())
     }
 }
 

@@ -49,7 +49,6 @@ extern "C-unwind" {
         unchanged: bool,
         info: *mut IndexInfo,
     ) -> bool;
-    pub fn GetWALInsertionTimeLine() -> TimeLineID;
     pub fn readTimeLineHistory(timeline: TimeLineID) -> *mut List;
     pub fn tliInHistory(timeline: TimeLineID, history: *mut List) -> bool;
     pub fn tliSwitchPoint(timeline: TimeLineID, history: *mut List, next: *mut TimeLineID) -> XLogRecPtr;

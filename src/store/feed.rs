@@ -53,6 +53,13 @@ pub fn epoch_here() -> Result<(i16, bool), AuditError> {
     }
 }
 
+/// Which log this is, wherever it is restored.
+pub fn log_identity() -> Result<[u8; 16], AuditError> {
+    let sql = include_str!("../../sql/queries/log_identity.sql");
+    let id: Option<pgrx::Uuid> = spi::select(sql, &[], |rows| Ok(rows.iter().next().and_then(|r| r.get(1))))?;
+    id.map(|id| *id.as_bytes()).ok_or_else(|| AuditError::internal("audit_log.log_identity is empty"))
+}
+
 /// Whether an epoch was a cluster's.
 pub fn was_epoch_of(epoch: i16, system: i64) -> Result<bool, AuditError> {
     let sql = include_str!("../../sql/queries/feed_epoch_of.sql");

@@ -52,7 +52,8 @@ pub fn start(since: Option<i64>) -> Result<SyncCursor, AuditError> {
         Some(_) => (None, Some((now, BEGINNING))),
         None => (Some(now), None),
     };
-    Ok(SyncCursor { system, wal, scope: None, since: since.unwrap_or(i64::MIN), base, target })
+    let log = feed::log_identity()?;
+    Ok(SyncCursor { system, log, wal, scope: None, since: since.unwrap_or(i64::MIN), base, target })
 }
 
 /// Reads on from a cursor.
@@ -113,6 +114,9 @@ fn check(cursor: &SyncCursor) -> Result<(), AuditError> {
         }
         false => newest.epoch < epoch && feed::was_epoch_of(newest.epoch, cursor.system)?,
     };
+    if known && cursor.log != feed::log_identity()? {
+        return Err(AuditError::sync_cursor("the cursor comes from another database's log"));
+    }
     if known {
         return Ok(());
     }
