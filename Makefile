@@ -6,7 +6,7 @@ MAJOR ?= 15
 embedded = target/postgres/$(1)/bin/pg_config
 
 .NOTPARALLEL:
-.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 test-asserts fuzz bench-capture bench-instructions bench-list prerequisites clean
+.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 test-asserts test-clients fuzz bench-capture bench-instructions bench-list prerequisites clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -39,6 +39,12 @@ test-asserts: prerequisites
 	@scripts/postgres-asserts.sh $(MAJOR)
 	@scripts/install.sh $(call embedded,$(MAJOR)-asserts) dev
 	@scripts/test.sh $(MAJOR)-asserts
+
+# Programs that users read the log with, from PyPI and npm: psycopg, node-postgres, dlt, dbt, a Singer tap, SQLAlchemy.
+test-clients: prerequisites
+	@scripts/postgres.sh $(MAJOR)
+	@scripts/install.sh $(call embedded,$(MAJOR)) dev
+	@clients/run.sh target/postgres/$(MAJOR)/bin
 
 # Coverage-guided, each target for SECONDS; needs cargo-fuzz.
 SECONDS ?= 60

@@ -2,6 +2,10 @@
 # A throwaway cluster that listens on no port, only on a socket in its own directory.
 #   cluster.sh start BINDIR [SETTING=VALUE …]   prints its directory, which holds socket, data, log
 #   cluster.sh stop DIRECTORY                   stops it and removes the directory
+#   cluster.sh up DIRECTORY                     starts it again
+#   cluster.sh down DIRECTORY MODE              shuts it down in a mode of pg_ctl's
+#   cluster.sh copy DIRECTORY [OPTION …]        a base backup of it as a cluster of its own, which is down; prints
+#                                               its directory. -R: a standby
 source "$(dirname "$0")/lib.sh"
 
 case $1 in
@@ -32,8 +36,35 @@ start)
         echo "fsync = off"
         for setting in "$@"; do echo "${setting%%=*} = '${setting#*=}'"; done
     } | as_server_user tee -a "$dir/data/postgresql.conf" > /dev/null
-    as_server_user env -u RUST_BACKTRACE "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 start > /dev/null ||
+    "$project/scripts/cluster.sh" up "$dir"
+    echo "$dir"
+    ;;
+up)
+    dir=$2
+    cd /
+    as_server_user env -u RUST_BACKTRACE "$(cat "$dir/bindir")/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 start > /dev/null ||
         { cat "$dir/log" >&2; exit 1; }
+    ;;
+down)
+    cd /
+    as_server_user "$(cat "$2/bindir")/pg_ctl" -D "$2/data" -m "$3" -w -t 60 stop > /dev/null
+    ;;
+copy)
+    from=$2
+    shift 2
+    dir=$(mktemp -d "$(dirname "$from")/audit_log.XXXXXX")
+    trap '[ $? = 0 ] || rm -rf "$dir"' EXIT
+    if [ "$(id -u)" = 0 ]; then chown postgres "$dir"; fi
+    chmod 755 "$dir"
+    if [ -e "$from/server" ]; then
+        cp -rp "$from/server" "$dir/server"
+        echo "$dir/server/bin" > "$dir/bindir"
+    else
+        cp "$from/bindir" "$dir/bindir"
+    fi
+    cd /
+    as_server_user "$(cat "$dir/bindir")/pg_basebackup" -h "$from" -U postgres -D "$dir/data" -c fast --no-sync "$@" >&2
+    echo "unix_socket_directories = '$dir'" | as_server_user tee -a "$dir/data/postgresql.conf" > /dev/null
     echo "$dir"
     ;;
 stop)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use postgres::types::ToSql;
 use postgres::{Client, Config, NoTls, Row};
@@ -20,6 +21,10 @@ fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+fn script() -> PathBuf {
+    project().join("scripts/cluster.sh")
+}
+
 /// The server's programs: AUDIT_LOG_BINDIR, or those that `make test` unpacks.
 pub fn bindir() -> PathBuf {
     let default = || project().join("target/postgres/15/bin");
@@ -29,8 +34,7 @@ pub fn bindir() -> PathBuf {
 impl Cluster {
     /// Starts a cluster that stops, and goes away, when this process ends however it ends.
     pub fn start(settings: &[&str], keep_log: Option<&Path>) -> Cluster {
-        let script = project().join("scripts/cluster.sh");
-        let output = Command::new(&script)
+        let output = Command::new(script())
             .arg("start")
             .arg(bindir())
             .args(settings)
@@ -41,10 +45,14 @@ impl Cluster {
             output.status.success(),
             "the cluster did not start; run `make test` once for its prerequisites"
         );
-        let dir = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_string());
+        Cluster::kept(&output.stdout, keep_log)
+    }
+
+    fn kept(printed: &[u8], keep_log: Option<&Path>) -> Cluster {
+        let dir = PathBuf::from(String::from_utf8_lossy(printed).trim().to_string());
         let bindir = PathBuf::from(std::fs::read_to_string(dir.join("bindir")).expect("bindir").trim());
         #[allow(clippy::zombie_processes)] // it is this process's end that it waits for
-        let mut keeper = keeper(&script, &dir, keep_log);
+        let mut keeper = keeper(&dir, keep_log);
         // The pipe closes with this process; until then it must stay open.
         std::mem::forget(keeper.stdin.take());
         Cluster { dir, bindir }
@@ -56,6 +64,39 @@ impl Cluster {
         config
     }
 
+    /// A superuser's session.
+    pub fn connect(&self, database: &str) -> Client {
+        self.config(database).connect(NoTls).unwrap_or_else(|e| panic!("connecting to {database}: {e}"))
+    }
+
+    /// Shuts it down, in a mode of pg_ctl's.
+    pub fn down(&self, mode: &str) {
+        self.manage(&["down", mode]);
+    }
+
+    /// Starts it again.
+    pub fn up(&self) {
+        self.manage(&["up"]);
+    }
+
+    /// A base backup as a cluster of its own, which is down; "-R" makes it a standby of this one.
+    pub fn copy(&self, options: &[&str]) -> Cluster {
+        Cluster::kept(&self.manage(&[&["copy"], options].concat()), None)
+    }
+
+    fn manage(&self, arguments: &[&str]) -> Vec<u8> {
+        let mut command = Command::new(script());
+        command.arg(arguments[0]).arg(&self.dir).args(&arguments[1..]);
+        let output = command.stderr(Stdio::inherit()).output().expect("scripts/cluster.sh runs");
+        assert!(output.status.success(), "cluster.sh {arguments:?}: {}", output.status);
+        output.stdout
+    }
+
+    /// Stops it for good; where this is not called, the end of the process does it.
+    pub fn stop(self) {
+        self.manage(&["stop"]);
+    }
+
     /// A program of the server, told where the cluster is.
     pub fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.bindir.join(name));
@@ -65,11 +106,11 @@ impl Cluster {
 }
 
 /// Waits, in a process of its own that outlives this one, for this one to end; then keeps the log and stops the cluster.
-fn keeper(script: &Path, dir: &Path, keep_log: Option<&Path>) -> Child {
+fn keeper(dir: &Path, keep_log: Option<&Path>) -> Child {
     let script = format!(
         "cat >/dev/null; {}\n'{}' stop '{}'",
         keep_log.map_or(String::new(), |log| format!("cp '{}/log' '{}'", dir.display(), log.display())),
-        script.display(),
+        script().display(),
         dir.display()
     );
     Command::new("setsid")
@@ -244,6 +285,20 @@ pub fn fails(client: &mut Client, sql: &str) -> Failure {
     }
 }
 
+/// Polls until a query answers as expected.
+#[track_caller]
+pub fn wait_for(client: &mut Client, sql: &str, expected: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let now = one(client, sql);
+        if now == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{sql}: {now}, not {expected}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// What a refused statement said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -254,7 +309,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn of(error: postgres::Error) -> Failure {
+    #[track_caller]
+    pub fn of(error: postgres::Error) -> Failure {
         let Some(db) = error.as_db_error() else { panic!("not an error of the server: {error}") };
         Failure {
             sqlstate: db.code().code().to_string(),

@@ -2,21 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use audit_log_tests::{cluster, connect, json, unique, Db, Value};
-
-/// Polls until a query answers as expected.
-#[track_caller]
-fn wait_for(db: &mut Db, sql: &str, expected: &str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let now = db.one(sql);
-        if now == expected {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{sql}: {now}, not {expected}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+use audit_log_tests::{cluster, connect, json, unique, wait_for, Db, Value};
 
 /// A foreign table "away" of a table "home" in a database of its own.
 fn with_foreign_table() -> (Db, Db) {
@@ -145,7 +131,7 @@ impl Replicated {
     #[track_caller]
     fn wait_for_entries(&mut self, count: usize) {
         wait_for(
-            &mut self.subscriber,
+            &mut self.subscriber.client,
             "SELECT count(*) FROM audit_log.entry WHERE operation IS NOT NULL",
             &count.to_string(),
         );
@@ -243,7 +229,11 @@ fn replica_identity_full_gives_the_same_changes() {
 fn the_initial_copy_is_captured() {
     let mut r = Replicated::new(JOB, "INSERT INTO job VALUES (1, 'Cook'), (2, 'Clerk')", true);
     r.wait_for_entries(2);
-    wait_for(&mut r.subscriber, "SELECT string_agg(srsubstate::text, '') FROM pg_subscription_rel", "r");
+    wait_for(
+        &mut r.subscriber.client,
+        "SELECT string_agg(srsubstate::text, '') FROM pg_subscription_rel",
+        "r",
+    );
     r.publisher.run("INSERT INTO job VALUES (3, 'Guard')");
     r.wait_for_entries(3);
     assert_eq!(
@@ -262,7 +252,7 @@ fn a_subscription_whose_entries_cannot_be_written_waits_and_loses_nothing() {
     r.publisher.run("INSERT INTO job VALUES (1, 'Cook')");
     let subscription = r.subscription.clone();
     wait_for(
-        &mut r.subscriber,
+        &mut r.subscriber.client,
         &format!(
             "SELECT apply_error_count > 0 FROM pg_stat_subscription_stats WHERE subname = '{subscription}'"
         ),

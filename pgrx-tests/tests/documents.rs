@@ -3,13 +3,14 @@
 //!
 //! Blocks in sql (as psql takes it) and sh run one after the other in one session of psql; a text block is what the block
 //! above it gives. A block without one must not give an error. A word that ends in "…" stands for the rest of it.
-//! A generated part is what stands between the lines `<!-- generated: NAME -->` and `<!-- end -->`.
+//! A generated part is what stands between the lines `<!-- generated: NAME -->` and `<!-- end -->`, and so is a block in
+//! mermaid.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use audit_log_tests::{cluster, Db};
+use audit_log_tests::{cluster, Cluster, Db};
 
 pub struct Document {
     path: PathBuf,
@@ -58,13 +59,29 @@ impl Document {
         self.generated.push(name.to_string());
     }
 
+    /// Checks that the block in mermaid is what it should be.
+    pub fn diagram(&mut self, content: &str) {
+        let is_diagram = |p: &&mut Piece| p.language.as_deref() == Some("mermaid");
+        let piece = self.pieces.iter_mut().find(is_diagram).expect("a block in mermaid");
+        if piece.text != content {
+            self.differences.push(format!("the diagram should be\n{content}"));
+            piece.text = content.to_string();
+        }
+        self.generated.push("mermaid".to_string());
+    }
+
     /// Runs all blocks in a database, and checks what they give.
     pub fn run(&mut self, db: &Db) {
+        self.run_in(cluster(), &db.name);
+    }
+
+    /// The same in a cluster of its own.
+    pub fn run_in(&mut self, server: &Cluster, database: &str) {
         let runs: Vec<usize> = (0..self.pieces.len()).filter(|i| self.pieces[*i].is_run()).collect();
         let first_shown = self.pieces.iter().position(|p| p.language.as_deref() == Some("text"));
         assert!(first_shown.is_none() || first_shown > runs.first().copied(), "an output of nothing");
         let blocks: Vec<&Piece> = runs.iter().map(|i| &self.pieces[*i]).collect();
-        for (n, output) in outputs(db, &blocks).into_iter().enumerate() {
+        for (n, output) in outputs(server, database, &blocks).into_iter().enumerate() {
             let until = runs.get(n + 1).copied().unwrap_or(self.pieces.len());
             let below: Vec<usize> =
                 (runs[n]..until).filter(|i| self.pieces[*i].language.as_deref() == Some("text")).collect();
@@ -81,10 +98,13 @@ impl Document {
         }
     }
 
-    /// Checks that there is no block but those that are run, and their outputs.
+    /// Checks that there is no block but those that are run, their outputs, and what was generated.
     pub fn is_all_run(&self) {
-        let known = [None, Some("sql"), Some("sh"), Some("text")];
-        let other = self.pieces.iter().find(|p| !known.contains(&p.language.as_deref()));
+        let known = |p: &Piece| match p.language.as_deref() {
+            None | Some("sql" | "sh" | "text") => true,
+            Some(language) => self.generated.iter().any(|g| g == language),
+        };
+        let other = self.pieces.iter().find(|p| !known(p));
         assert_eq!(other, None, "a block that nobody runs");
     }
 
@@ -153,13 +173,12 @@ fn joined(pieces: &[Piece]) -> String {
 }
 
 /// What each block gives, errors included, all in one session of psql.
-fn outputs(db: &Db, blocks: &[&Piece]) -> Vec<String> {
-    let server = cluster();
+fn outputs(server: &Cluster, database: &str, blocks: &[&Piece]) -> Vec<String> {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut psql = server.program("psql");
-    psql.args(["-X", "-q", "-d", &db.name])
+    psql.args(["-X", "-q", "-d", database])
         .env("PATH", format!("{}:{path}", server.bindir.display()))
-        .env("PGDATABASE", &db.name)
+        .env("PGDATABASE", database)
         .env("LC_ALL", "C.UTF-8");
     // The functions' own line numbers are nobody's business.
     let mut script = "\\set SHOW_CONTEXT never\n".to_string();

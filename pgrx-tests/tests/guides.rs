@@ -30,7 +30,7 @@ fn pagination() {
 }
 
 /// A table of lines that a query gives.
-fn table(db: &mut Db, head: &str, query: &str) -> String {
+pub fn table(db: &mut Db, head: &str, query: &str) -> String {
     let rule = "| --- ".repeat(head.matches('|').count() - 1);
     format!("{head}\n{rule}|\n{}\n", db.all(query).join("\n"))
 }

@@ -1,7 +1,11 @@
 //! The integration tests, a file a subject. All share one throwaway cluster.
 
 mod access;
+mod activity;
+mod activity_interleaved;
+mod activity_restored;
 mod append_only;
+mod bi;
 mod capture_batches;
 mod capture_ddl;
 mod capture_foreign_hands;
@@ -31,7 +35,23 @@ mod listing_sessions;
 mod listing_shapes;
 mod listing_timeouts;
 mod organizations;
+mod page;
+mod page_equals_sql;
+mod page_totals;
+mod page_truth;
+mod people;
 mod readme;
 mod record;
 mod security;
+mod sync_access;
+mod sync_backfill;
+mod sync_calls;
+mod sync_dump;
+mod sync_large;
+mod sync_reading;
+mod sync_restart;
+mod sync_shapes;
+mod sync_standby;
+mod sync_truth;
+mod sync_writers;
 mod vocabulary;
