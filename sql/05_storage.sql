@@ -15,9 +15,10 @@ COMMENT ON COLUMN audit_log.relation_name.lineage IS 'The id of the table''s fir
 CREATE TABLE audit_log.feed_epoch (
   epoch smallint NOT NULL,
   system_identifier bigint NOT NULL,
+  database_oid oid NOT NULL,
   started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
-COMMENT ON TABLE audit_log.feed_epoch IS 'One row a cluster this log has lived in: keeps feed positions growing across dump and restore.';
+COMMENT ON TABLE audit_log.feed_epoch IS 'One row a cluster and database this log has lived in: keeps feed positions growing across dump and restore.';
 
 -- A restored log has its own row and the dump's: the older one says which log it is.
 CREATE TABLE audit_log.log_identity (

@@ -57,7 +57,7 @@ CREATE FUNCTION audit_log.index_activity_partition(partition regclass) RETURNS v
 AS $$
 BEGIN
   EXECUTE pg_catalog.format('CREATE UNIQUE INDEX ON %s (day, organization_id, category, actor_type, pg_catalog.md5(actor_id)) NULLS NOT DISTINCT', partition);
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (organization_id text_pattern_ops, day) WHERE actor_type IS NULL', partition);
+  EXECUTE pg_catalog.format('CREATE INDEX ON %s (day, organization_id text_pattern_ops, category) INCLUDE (events) WHERE actor_type IS NULL', partition);
 END
 $$;
 COMMENT ON FUNCTION audit_log.index_activity_partition(regclass) IS 'Gives a partition of activity its indexes; by a hash, as ids may be longer than an index takes. Internal.';
@@ -133,7 +133,9 @@ BEGIN
   -- One at a time; whoever removes entries takes the same lock.
   LOCK TABLE audit_log.counted_until IN SHARE ROW EXCLUSIVE MODE;
   SELECT pg_catalog.max(f.epoch),
-         pg_catalog.max(f.epoch) FILTER (WHERE f.system_identifier = audit_log.system_identifier()) IS NOT DISTINCT FROM pg_catalog.max(f.epoch)
+         pg_catalog.max(f.epoch) FILTER (WHERE f.system_identifier = audit_log.system_identifier()
+                                          AND f.database_oid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()))
+           IS NOT DISTINCT FROM pg_catalog.max(f.epoch)
   INTO now_epoch, has_begun FROM audit_log.feed_epoch f;
   IF now_epoch IS NULL THEN
     RETURN;

@@ -1,6 +1,6 @@
 //! The sync cursor: what a reader has, told by the snapshots it was read under.
 //!
-//! Text form: base64url without padding over `kind | version | system | log | wal | scope | since | base | target |
+//! Text form: base64url without padding over `kind | version | home | log | wal | scope | since | base | target |
 //! checksum`; optional parts begin with a byte that says whether they are there. Numbers are big-endian,
 //! a snapshot's transactions distances from its first.
 
@@ -21,8 +21,8 @@ pub type Position = (i64, [u8; 16]);
 /// What a reader has: all that `base` saw, and of what `target` saw besides all up to a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncCursor {
-    /// The cluster whose transactions the snapshots know.
-    pub system: i64,
+    /// The cluster, and its database, whose transactions the snapshots know.
+    pub home: (i64, u32),
     /// The log it is of.
     pub log: [u8; 16],
     /// Timeline and position of that cluster's log when the newest snapshot was taken.
@@ -43,7 +43,8 @@ impl SyncCursor {
 
     pub fn encode(&self) -> String {
         let mut bytes = vec![KIND_SYNC, VERSION];
-        bytes.extend(self.system.to_be_bytes());
+        bytes.extend(self.home.0.to_be_bytes());
+        bytes.extend(self.home.1.to_be_bytes());
         bytes.extend(self.log);
         bytes.extend(self.wal.0.to_be_bytes());
         bytes.extend(self.wal.1.to_be_bytes());
@@ -139,7 +140,7 @@ impl Rest<'_> {
 
     fn cursor(&mut self) -> Option<SyncCursor> {
         Some(SyncCursor {
-            system: i64::from_be_bytes(self.take()?),
+            home: (i64::from_be_bytes(self.take()?), u32::from_be_bytes(self.take()?)),
             log: self.take()?,
             wal: (u32::from_be_bytes(self.take()?), u64::from_be_bytes(self.take()?)),
             scope: if self.is_there()? { Some(self.take()?) } else { None },
@@ -172,11 +173,11 @@ mod tests {
 
     prop_compose! {
         fn any_cursor()(
-            system in any::<i64>(), log in any::<[u8; 16]>(), wal in any::<(u32, u64)>(), scope in any::<Option<[u8; 8]>>(), since in any::<i64>(),
+            home in any::<(i64, u32)>(), log in any::<[u8; 16]>(), wal in any::<(u32, u64)>(), scope in any::<Option<[u8; 8]>>(), since in any::<i64>(),
             base in proptest::option::of(any_snapshot()),
             target in proptest::option::of((any_snapshot(), (any::<i64>(), any::<[u8; 16]>()))),
         ) -> SyncCursor {
-            SyncCursor { system, log, wal, scope, since, base, target }
+            SyncCursor { home, log, wal, scope, since, base, target }
         }
     }
 

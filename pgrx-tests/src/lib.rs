@@ -288,7 +288,7 @@ pub fn fails(client: &mut Client, sql: &str) -> Failure {
 /// Polls until a query answers as expected.
 #[track_caller]
 pub fn wait_for(client: &mut Client, sql: &str, expected: &str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let now = one(client, sql);
         if now == expected {

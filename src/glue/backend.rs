@@ -57,6 +57,12 @@ pub fn system_identifier() -> i64 {
     unsafe { pg_sys::GetSystemIdentifier() as i64 }
 }
 
+/// The database's oid; a copy in the same cluster has another.
+pub fn database() -> u32 {
+    // SAFETY: a plain variable, set when the session began.
+    u32::from(unsafe { pg_sys::MyDatabaseId })
+}
+
 /// How many triggers are running around this one.
 pub fn trigger_depth() -> i32 {
     // SAFETY: the function takes no arguments and returns an int4.
@@ -268,16 +274,13 @@ pub fn active_snapshot() -> (u64, Vec<u64>) {
             0 => &[][..],
             _ => std::slice::from_raw_parts(numbers, count),
         };
-        let (mut next, mut running) = (whole(snapshot.xmax), Vec::new());
-        if snapshot.takenDuringRecovery {
-            running.extend(list(snapshot.subxip, snapshot.subxcnt as usize).iter().map(|one| whole(*one)));
-            if snapshot.suboverflowed {
-                // Some are not in the list: nothing after the oldest is known to be over.
-                next = whole(snapshot.xmin);
-            }
-        } else {
-            running.extend(list(snapshot.xip, snapshot.xcnt as usize).iter().map(|one| whole(*one)));
-        }
+        // On a standby all are in the second list; where that overflowed, only subtransactions are missing.
+        let listed = match snapshot.takenDuringRecovery {
+            true => list(snapshot.subxip, snapshot.subxcnt as usize),
+            false => list(snapshot.xip, snapshot.xcnt as usize),
+        };
+        let next = whole(snapshot.xmax);
+        let mut running: Vec<u64> = listed.iter().map(|one| whole(*one)).collect();
         let own = pg_sys::GetTopTransactionIdIfAny();
         if own != pg_sys::InvalidTransactionId {
             running.push(whole(own));

@@ -38,11 +38,23 @@ pub fn number() -> Result<i64, AuditError> {
     Ok((i64::from(epoch.number) << TRANSACTION_BITS) | backend::transaction() as i64)
 }
 
+/// A cluster and a database of it: where a log lives.
+pub type Home = (i64, u32);
+
+/// Where this log lives now.
+pub fn here() -> Home {
+    (backend::system_identifier(), backend::database())
+}
+
+fn home((system, database): Home) -> [Arg; 2] {
+    let database = Some(pg_sys::Datum::from(database));
+    [Arg::of(Some(system)), Arg::datum(pg_sys::OIDOID, database)]
+}
+
 /// The epoch of this cluster's transactions, and whether it has begun: with the first write it does.
 pub fn epoch_here() -> Result<(i16, bool), AuditError> {
-    let here = backend::system_identifier();
     let sql = include_str!("../../sql/queries/feed_epoch.sql");
-    let (mine, newest) = spi::select_latest(sql, &[Arg::of(Some(here))], |rows| {
+    let (mine, newest) = spi::select_latest(sql, &home(here()), |rows| {
         let row = rows.iter().next();
         Ok(row.map_or((None, None), |r| (r.get::<i16>(1), r.get::<i16>(2))))
     })?;
@@ -60,10 +72,11 @@ pub fn log_identity() -> Result<[u8; 16], AuditError> {
     id.map(|id| *id.as_bytes()).ok_or_else(|| AuditError::internal("audit_log.log_identity is empty"))
 }
 
-/// Whether an epoch was a cluster's.
-pub fn was_epoch_of(epoch: i16, system: i64) -> Result<bool, AuditError> {
+/// Whether an epoch was of a place.
+pub fn was_epoch_of(epoch: i16, place: Home) -> Result<bool, AuditError> {
     let sql = include_str!("../../sql/queries/feed_epoch_of.sql");
-    spi::select(sql, &[Arg::of(Some(epoch)), Arg::of(Some(system))], |rows| Ok(rows.count > 0))
+    let [system, database] = home(place);
+    spi::select(sql, &[Arg::of(Some(epoch)), system, database], |rows| Ok(rows.count > 0))
 }
 
 fn find_or_begin() -> Result<Epoch, AuditError> {
@@ -71,9 +84,9 @@ fn find_or_begin() -> Result<Epoch, AuditError> {
     if has_begun {
         return Ok(Epoch { number, committed: false });
     }
-    let here = backend::system_identifier();
+    let [system, database] = home(here());
     let sql = include_str!("../../sql/queries/feed_epoch_begin.sql");
-    spi::execute(sql, &[Arg::of(Some(number)), Arg::of(Some(here))])?;
+    spi::execute(sql, &[Arg::of(Some(number)), system, database])?;
     Ok(Epoch { number, committed: false })
 }
 
