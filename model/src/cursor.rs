@@ -1,21 +1,16 @@
 //! The listing cursor: opaque, versioned, URL-safe, bound to its window and filters.
 //!
-//! Text form: base64url without padding over `kind | version | start | end | occurred_at | id |
-//! filters | checksum`. Instants are Unix microseconds (big-endian i64), `filters` is the first 16
-//! bytes of a SHA-256 over what the caller asked for, the checksum the first 6 bytes of one over
-//! everything before it.
+//! Text form (`cursor_text`): `start | end | occurred_at | id | filters`. Instants are Unix microseconds
+//! (big-endian i64), `filters` is the first 16 bytes of a SHA-256 over what the caller asked for.
 
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use base64::Engine;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::cursor_text::{self, Fault};
 use crate::AuditError;
 
 const KIND_LIST: u8 = b'L';
 const VERSION: u8 = 1;
-const CHECKSUM: usize = 6;
-const BODY: usize = 2 + 8 + 8 + 8 + 16 + 16;
+const BODY: usize = 8 + 8 + 8 + 16 + 16;
 
 /// The fingerprint of a request's window arguments and filters.
 pub type Fingerprint = [u8; 16];
@@ -34,37 +29,23 @@ pub struct ListCursor {
 
 impl ListCursor {
     pub fn encode(&self) -> String {
-        let mut bytes = Vec::with_capacity(BODY + CHECKSUM);
-        bytes.extend([KIND_LIST, VERSION]);
+        let mut bytes = Vec::with_capacity(BODY);
         bytes.extend(self.start.to_be_bytes());
         bytes.extend(self.end.to_be_bytes());
         bytes.extend(self.occurred_at.to_be_bytes());
         bytes.extend(self.id.as_bytes());
         bytes.extend(self.filters);
-        let sum = checksum(&bytes);
-        bytes.extend(sum);
-        URL_SAFE_NO_PAD.encode(bytes)
+        cursor_text::seal(KIND_LIST, VERSION, &bytes)
     }
 
     /// Decodes what `encode` made; anything else is `cursor_invalid`.
     pub fn decode(text: &str) -> Result<Self, AuditError> {
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| AuditError::cursor("the cursor could not be decoded"))?;
-        if bytes.first() != Some(&KIND_LIST) {
-            return Err(AuditError::cursor("the cursor does not come from a listing"));
+        let refused = |fault: Fault| AuditError::cursor(fault.text("a listing"));
+        let body = cursor_text::open(KIND_LIST, VERSION, text).map_err(refused)?;
+        if body.len() != BODY {
+            return Err(refused(Fault::Damaged));
         }
-        if bytes.get(1) != Some(&VERSION) {
-            return Err(AuditError::cursor("the cursor comes from another version of audit_log"));
-        }
-        if bytes.len() != BODY + CHECKSUM {
-            return Err(AuditError::cursor("the cursor is damaged: its length is wrong"));
-        }
-        let (body, sum) = bytes.split_at(BODY);
-        if checksum(body) != sum {
-            return Err(AuditError::cursor("the cursor is damaged: its checksum is wrong"));
-        }
-        let mut fields = Fields(&body[2..]);
+        let mut fields = Fields(&body);
         Ok(ListCursor {
             start: i64::from_be_bytes(fields.take()),
             end: i64::from_be_bytes(fields.take()),
@@ -86,15 +67,11 @@ impl Fields<'_> {
     }
 }
 
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
-    let digest = Sha256::digest(bytes);
-    let mut sum = [0; CHECKSUM];
-    sum.copy_from_slice(&digest[..CHECKSUM]);
-    sum
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use base64::Engine;
+
     use super::*;
     use proptest::prelude::*;
 

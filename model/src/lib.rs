@@ -6,6 +6,7 @@
 
 pub mod context;
 pub mod cursor;
+pub mod cursor_text;
 pub mod error;
 pub mod event;
 pub mod event_id;

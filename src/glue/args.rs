@@ -7,7 +7,7 @@ use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
 use pgrx::{pg_sys, FromDatum};
 use serde_json::Value;
 
-use super::tuple::varlena_bytes;
+use super::varlena::text_bytes;
 
 /// A row state as it came: stored untouched, and as text to tell payloads apart.
 pub struct RowState {
@@ -36,9 +36,7 @@ impl Args {
 
     /// A text's bytes as they stand, or expanded where it was compressed; it must be a text.
     pub fn bytes(&self, i: usize) -> Option<&[u8]> {
-        // SAFETY: by the contract of `of`.
-        self.datum(i)
-            .map(|datum| unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
+        self.datum(i).map(text_bytes)
     }
 
     /// A text[]; NULL is the same as empty.

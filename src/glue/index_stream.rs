@@ -162,8 +162,8 @@ impl IndexStream<'_> {
         // One value is stored in one way: the instant stands at the same place in all its tuples.
         let mut offset = self.offset;
         let (read, next) = (&mut self.read, &mut self.next);
-        // SAFETY: the scan is open; one guard for all calls, and nothing in it to be dropped: the
-        // vector has the room. A tuple of the index lives until the next call.
+        // One guard for all calls: the vector has the room, so there is nothing to be dropped.
+        // SAFETY: the scan is open, and a tuple of the index lives until the next call.
         self.exhausted = unsafe {
             pg_sys::ffi::pg_guard_ffi_boundary(|| {
                 while read.len() < room {

@@ -122,8 +122,8 @@ impl OrderedScan<'_> {
         }
         self.read.reserve(count);
         let (scan, read) = (self.scan, &mut self.read);
-        // SAFETY: the scan is open; one guard for all calls, and nothing in it to be dropped: the vector
-        // has the room. A tuple of the index lives until the next call.
+        // One guard for all calls: the vector has the room, so there is nothing to be dropped.
+        // SAFETY: the scan is open, and a tuple of the index lives until the next call.
         unsafe {
             pg_sys::ffi::pg_guard_ffi_boundary(|| {
                 while read.len() < count {

@@ -11,7 +11,7 @@ use super::leaf_shape::has_columns;
 use super::log_table::Shape;
 use super::ordered_scan::{Of, OrderedScan};
 use super::past_pgrx;
-use super::tuple::varlena_bytes;
+use super::varlena::text_bytes;
 
 /// A partition whose columns are those this library knows.
 pub struct Partition {
@@ -76,8 +76,8 @@ const NO_LOCK: i32 = pg_sys::NoLock as i32;
 
 impl Partition {
     pub fn open(oid: pg_sys::Oid, shape: &Shape) -> Opened {
-        // SAFETY: relations are closed again by drop or, after an error, by PostgreSQL's abort;
-        // their locks are kept until commit. A snapshot is active: a query is running.
+        // Relations are closed by drop or, after an error, by PostgreSQL's abort; locks stay until commit.
+        // SAFETY: plain calls; a snapshot is active, as a query is running.
         unsafe {
             let relation = pg_sys::try_table_open(oid, ACCESS_SHARE);
             if relation.is_null() {
@@ -129,8 +129,7 @@ impl Partition {
                 && i.only_where.is_none_or(|c| wanted.value.is_some() && c == column)
         };
         let index = self.indexes.iter().find(fits)?;
-        // SAFETY: both are open as long as this partition, which outlives its streams' use; the index
-        // is on these columns.
+        // SAFETY: both are open as long as this partition, and the index is on these columns.
         Some(unsafe { IndexStream::open(self.relation, index.relation, self.snapshot, wanted) })
     }
 
@@ -171,8 +170,8 @@ impl Partition {
     /// The tuple names a place that an index has.
     unsafe fn fetch(&self, tuple: &mut pg_sys::HeapTupleData) -> Option<pg_sys::Buffer> {
         let (relation, snapshot) = (self.relation, self.snapshot);
-        // SAFETY: by contract; one guard for all calls, and nothing in it to be dropped. A row that was
-        // updated in place is behind the place that the index knows.
+        // A row that was updated in place is behind the place that the index knows.
+        // SAFETY: by contract; one guard for all calls, and nothing in it to be dropped.
         unsafe {
             pg_sys::ffi::pg_guard_ffi_boundary(|| {
                 let mut place = tuple.t_self;
@@ -263,9 +262,7 @@ pub trait Fields {
 
     /// A text column's bytes; it must be a text.
     fn text(&self, column: usize) -> Option<&[u8]> {
-        // SAFETY: a text; what was compressed is expanded in the current memory.
-        self.datum(column)
-            .map(|datum| unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) })
+        self.datum(column).map(text_bytes)
     }
 
     /// A uuid column's bytes; it must be a uuid.

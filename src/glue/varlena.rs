@@ -140,9 +140,14 @@ pub fn text_of(text: &str) -> pg_sys::Datum {
     unsafe { pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(text.as_ptr().cast(), text.len() as i32)) }
 }
 
+/// A text's bytes as they stand, or expanded in the current memory where it was compressed; the datum
+/// must be a text.
+pub fn text_bytes<'a>(text: pg_sys::Datum) -> &'a [u8] {
+    // SAFETY: a text, in memory that outlives the result's use.
+    unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(text.cast_mut_ptr())) }
+}
+
 /// What a text says; the datum must be a text.
 pub fn to_string(text: pg_sys::Datum) -> String {
-    // SAFETY: a text; what was compressed is expanded in the current memory.
-    let bytes = unsafe { varlena_bytes(pg_sys::pg_detoast_datum_packed(text.cast_mut_ptr())) };
-    String::from_utf8_lossy(bytes).into_owned()
+    String::from_utf8_lossy(text_bytes(text)).into_owned()
 }
