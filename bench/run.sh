@@ -4,7 +4,7 @@
 # run.sh list [OPTION …]: what listing costs at ten million entries, which are made once and kept in --data DIR, or
 # target/bench/listing.
 # Builds a release into a server copy of its own, target/bench/postgres; with --bindir DIR that server is
-# used as it is. Results go to --out DIR, or target/bench/results. All options: run.sh capture --help, run.sh list --help
+# used as it is. capture takes --shared-buffers SIZE, 2GB by default. Results go to --out DIR, or target/bench/results. All options: run.sh capture --help, run.sh list --help
 source "$(dirname "$0")/../scripts/lib.sh"
 
 bench="$project/target/bench"
@@ -18,12 +18,14 @@ esac
 bindir=
 out="$bench/results"
 kept="$bench/listing"
+buffers=2GB
 options=()
 while [ $# -gt 0 ]; do
     case $1 in
         --bindir) bindir=${2:?--bindir names a directory}; shift 2 ;;
         --out) out=${2:?--out names a directory}; shift 2 ;;
         --data) kept=${2:?--data names a directory}; shift 2 ;;
+        --shared-buffers) buffers=${2:?--shared-buffers takes a size, like 2GB}; shift 2 ;;
         *) options+=("$1"); shift ;;
     esac
 done
@@ -90,7 +92,7 @@ if [ "$command" = list ]; then
 fi
 
 say "Starting a throwaway cluster"
-dir=$("$project/scripts/cluster.sh" start "$bindir" synchronous_commit=off autovacuum=off shared_buffers=2GB \
+dir=$("$project/scripts/cluster.sh" start "$bindir" synchronous_commit=off autovacuum=off shared_buffers="$buffers" \
     max_wal_size=20GB checkpoint_timeout=1h jit=off)
 trap '"$project/scripts/cluster.sh" stop "$dir"' EXIT
 note "$("$bindir/postgres" --version)"

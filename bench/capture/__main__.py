@@ -65,6 +65,20 @@ def measure(server: Server, chosen: argparse.Namespace, solutions: list[Solution
     say(f"{chosen.rows} rows into a database for each solution")
     server.create_database("template")
     server.run_file("template", SQL / "jobs.sql", rows=chosen.rows)
+    if not chosen.only_large:
+        measure_solutions(server, chosen, solutions, samples)
+    by_name = {solution.name: solution for solution in solutions}
+    if chosen.skip_large or "audit_log" not in by_name:
+        return
+    say("A large statement and a large log")
+    for solution in solutions:
+        server.drop_database(solution.name)
+    large.measure(server, by_name["unwatched"], by_name["audit_log"], samples, rounds=chosen.rounds, rows=chosen.rows,
+                  updates=chosen.updates, large_rows=chosen.large_rows, stored=chosen.stored)
+
+
+def measure_solutions(server: Server, chosen: argparse.Namespace, solutions: list[Solution], samples: Samples) -> None:
+    """What each solution costs, in a database of its own."""
     subjects = [Subject(server, solution, solution.name) for solution in solutions]
     installed = []
     try:
@@ -82,14 +96,6 @@ def measure(server: Server, chosen: argparse.Namespace, solutions: list[Solution
     finally:
         for subject in installed:
             subject.solution.remove(server, subject.database)
-    by_name = {solution.name: solution for solution in solutions}
-    if chosen.skip_large or "audit_log" not in by_name:
-        return
-    say("A large statement and a large log")
-    for subject in subjects:
-        server.drop_database(subject.database)
-    large.measure(server, by_name["unwatched"], by_name["audit_log"], samples, rounds=chosen.rounds, rows=chosen.rows,
-                  updates=chosen.updates, large_rows=chosen.large_rows, stored=chosen.stored)
 
 
 def describe(server: Server, chosen: argparse.Namespace, solutions: list[Solution], left_out: dict[str, str]) -> dict:

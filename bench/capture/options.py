@@ -27,6 +27,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         help="one more solution: what psql runs after jobs is loaded, and at the end; the table its log is")
     parser.add_argument("--skip-large", action="store_true",
                         help="leave out the statement of 5 million rows and the log of 10 million")
+    parser.add_argument("--only-large", action="store_true",
+                        help="take that statement and that log alone; with --shared-buffers of 12GB all of it stays in the pool, "
+                             "and an empty and a full log differ by nothing but their size")
     parser.add_argument("--large-rows", type=int, default=5_000_000,
                         help="rows of the large statement (default 5000000)")
     parser.add_argument("--stored", type=int, default=10_000_000,
