@@ -29,6 +29,19 @@ SELECT audit_log.row_at('ats.job', '4', (SELECT min(occurred_at) FROM audit_log.
 SELECT organization_id, category, sum(events) AS events FROM audit_log.activity_daily
 WHERE day = (now() AT TIME ZONE 'UTC')::date GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 6;
 
+\echo '-- The page people look at (page): one line an entry, an exact total'
+SELECT summary, first_row || ' to ' || last_row || ' of ' || total AS rows
+FROM audit_log.page(page_size => 10, organization => 'acme', search => 'offer') LIMIT 4;
+
+\echo '-- What is new since a cursor (sync): the first call, and the next'
+SELECT audit_log.sync_start() AS "cursor" \gset
+UPDATE ats.job SET title = title || ' (remote)' WHERE id = (SELECT min(id) FROM ats.job);
+SELECT category, target_id, changes, right("cursor", 12) AS resume_behind FROM audit_log.sync(:'cursor');
+
+\echo '-- Out of the database: CSV for a spreadsheet, and lines of JSON in another product''s shape (export, format)'
+COPY (SELECT action, "timestamp", actor FROM audit_log.export(categories => '{offer_sent}', organization => 'acme') LIMIT 2) TO STDOUT (FORMAT csv, HEADER);
+SELECT left(audit_log.format(e, 'ocsf')::text, 110) || '…' AS ocsf FROM audit_log.entry e WHERE e.category = 'offer_sent' LIMIT 1;
+
 \echo '-- What a business-intelligence login of one customer sees (bi_audit_log)'
 CREATE ROLE globex_bi LOGIN;
 SELECT audit_log.grant_read('globex_bi', 'globex');
