@@ -96,7 +96,8 @@ AS $$
   UNION ALL
   SELECT v.occurred_at, v.id, 'died', NULL, NULL, NULL
   FROM audit_log.event v
-  WHERE v.operation = 't' AND NOT coalesce(v.metadata ? 'partition', false)
+  -- That of a truncate is NULL, and the index on targets has those together.
+  WHERE v.target_id IS NULL AND v.operation = 't' AND NOT coalesce(v.metadata ? 'partition', false)
     AND v.relation_id IN (SELECT r.id FROM audit_log.relation_name r WHERE r.lineage = audit_log.lineage_of(row_events.relation))
   ORDER BY 1, 2
 $$;
