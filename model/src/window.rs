@@ -52,6 +52,15 @@ fn explicit(start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Window, AuditErr
     Ok(Window { start, end })
 }
 
+/// The error of a window, of any length, that has nothing in it.
+pub fn empty() -> AuditError {
+    AuditError::invalid(
+        "start_date",
+        "start_date is not before end_date",
+        "Leave a bound out, or give the earlier one first.",
+    )
+}
+
 fn before(t: DateTime<Utc>, d: Duration) -> DateTime<Utc> {
     t.checked_sub_signed(d).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }

@@ -5,7 +5,7 @@ SELECT
   e.targets, e.before, e.after, e.metadata, e.remote_addr, e.access_route, e.user_agent, e.request_id,
   e.database_user, e.application_name, e.source, e.other_type
 FROM {partition} e
-WHERE (e.feed, e.id) OPERATOR(pg_catalog.>) ($1, $2)
-  AND e.feed OPERATOR(pg_catalog.<) $3
+WHERE e.feed OPERATOR(pg_catalog.<) $1
+  AND (e.feed, e.id) OPERATOR(pg_catalog.>) ($2, $3)
 ORDER BY e.feed, e.id
 LIMIT $4

@@ -1,6 +1,6 @@
 //! Export: what `export` checks and records before it reads, and other products' formats.
 
-use audit_log_model::{format, AuditError};
+use audit_log_model::{format, window, AuditError};
 use serde_json::{json, Map, Value};
 
 use super::configuration;
@@ -11,12 +11,8 @@ use crate::glue::backend;
 pub fn begin(arguments: Arguments) -> Result<(), AuditError> {
     let request = arguments.check()?;
     allowed(&request)?;
-    if let (Some(start), Some(end)) = (request.start, request.end) {
-        if start >= end {
-            let message = "start_date is not before end_date";
-            let hint = "Leave a bound out, or give the earlier one first.";
-            return Err(AuditError::invalid("start_date", message, hint));
-        }
+    if request.start.zip(request.end).is_some_and(|(start, end)| start >= end) {
+        return Err(window::empty());
     }
     if backend::is_read_only() {
         pgrx::notice!("this export is not recorded: nothing can be written here");

@@ -32,16 +32,24 @@ pub fn answered(
 fn answer(request: &Value) -> Result<String, AuditError> {
     let request = ListRequest::from_json(request)?;
     let (scope, page) = prepare(&request).map_err(as_in_json)?;
-    // Entries go through as text: whatever jsonb holds is listed, and comes out unaltered.
     let (found, next) = read(&request, &page, &scope)?;
-    let results = found.iter().map(|one| entry_json(&one.row)).collect::<Result<Vec<_>, _>>()?;
-    let (more, next) = (Value::from(next.is_some()), Value::from(next));
-    let results = results.join(",");
+    success(found.iter().map(|one| &one.row), next.is_some(), next)
+}
+
+/// The envelope of entries, as JSON text.
+pub fn success<'a>(
+    rows: impl Iterator<Item = &'a Kept>,
+    more: bool,
+    next: Option<String>,
+) -> Result<String, AuditError> {
+    // Entries go through as text: whatever jsonb holds is listed, and comes out unaltered.
+    let results = rows.map(entry_json).collect::<Result<Vec<_>, _>>()?.join(",");
+    let (more, next) = (Value::from(more), Value::from(next));
     Ok(format!(r#"{{"success":true,"results":[{results}],"moreDataAvailable":{more},"nextCursor":{next}}}"#))
 }
 
 /// An entry as the API shows it.
-pub fn entry_json(row: &Kept) -> Result<String, AuditError> {
+fn entry_json(row: &Kept) -> Result<String, AuditError> {
     let (row_type, value) = backend::composite(c"entry", &entry::columns(row)?)
         .ok_or_else(|| AuditError::internal("audit_log.entry has other columns than this library knows"))?;
     let sql = include_str!("../../sql/queries/entry_json.sql");

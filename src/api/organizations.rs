@@ -37,10 +37,17 @@ pub fn refusal(organization: Option<&str>) -> AuditError {
     )
 }
 
+/// Refuses a caller who may read nothing at all.
+pub fn require_any() -> Result<(), AuditError> {
+    match caller_reads_all() || !bound_to_caller()?.is_empty() {
+        true => Ok(()),
+        false => Err(refusal(None)),
+    }
+}
+
 #[pg_extern(sql = false)]
 fn require_reader() -> SqlResult<bool> {
-    let may = caller_reads_all() || !bound_to_caller().map_err(to_report)?.is_empty();
-    may.then_some(true).ok_or_else(|| to_report(refusal(None)))
+    require_any().map(|()| true).map_err(to_report)
 }
 
 #[pg_extern(sql = false)]

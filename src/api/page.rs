@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use audit_log_model::needle::Needle;
 use audit_log_model::page_request::{PageRequest, Summary};
-use audit_log_model::AuditError;
+use audit_log_model::{window, AuditError};
 use pgrx::{pg_sys, IntoDatum};
 use serde_json::{Map, Value};
 
@@ -32,23 +32,17 @@ pub fn page(
     let scope = scope(request.organization.as_deref())?;
     let (start, end) = (start.unwrap_or(i64::MIN), end.unwrap_or(i64::MAX));
     if start >= end {
-        let message = "start_date is not before end_date";
-        return Err(AuditError::invalid(
-            "start_date",
-            message,
-            "Leave a bound out, or give the earlier one first.",
-        ));
+        return Err(window::empty());
     }
     let mut criteria = Criteria::within(&scope);
     let mut categories = None;
     if request.tab.is_some() || request.action.is_some() {
         let of_page = vocabulary::of_page(request.tab.as_deref(), request.action.as_deref())?;
-        let filter = Filter::TypesOrCategories {
+        criteria.add(Filter::TypesOrCategories {
             types: Vec::new(),
             categories: of_page.clone(),
             their_categories: Vec::new(),
-        };
-        criteria.add(filter);
+        });
         categories = Some(of_page);
     }
     let mut counted_by_day = true;

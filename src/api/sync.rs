@@ -8,8 +8,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::list::{finite, scope};
-use super::list_json::{answered, entry_json};
-use super::organizations::{bound_to_caller, caller_reads_all, refusal};
+use super::list_json::{answered, success};
+use super::organizations;
 use crate::glue::srf::Output;
 use crate::store::criteria::Criteria;
 use crate::store::entry;
@@ -28,9 +28,7 @@ pub struct Arguments {
 
 /// A cursor to begin with; the instant is PostgreSQL's microseconds.
 pub fn start(since: Option<i64>) -> Result<String, AuditError> {
-    if !caller_reads_all() && bound_to_caller()?.is_empty() {
-        return Err(refusal(None));
-    }
+    organizations::require_any()?;
     let since = since.map(|since| finite("backfill_start_time", since)).transpose()?;
     Ok(sync::start(since.map(|since| since.timestamp_micros()))?.encode())
 }
@@ -41,9 +39,8 @@ pub fn sync(arguments: &Arguments, output: &mut Output) -> Result<(), AuditError
         return Err(AuditError::sync_cursor("the cursor is null"));
     };
     let page = read(SyncCursor::decode(cursor)?, arguments)?;
-    page.entries.iter().enumerate().try_for_each(|(i, one)| {
-        let cursor = page.cursor_behind(i).into_datum();
-        output.put_columns(entry::columns(&one.row)?.into_iter().chain([cursor]))
+    page.with_cursors().try_for_each(|(one, cursor)| {
+        output.put_columns(entry::columns(&one.row)?.into_iter().chain([cursor.into_datum()]))
     })
 }
 
@@ -89,8 +86,5 @@ fn answer(request: &Value) -> Result<String, AuditError> {
     let arguments =
         Arguments { cursor: None, limit: request.limit, organization: request.organization.clone() };
     let page = read(cursor, &arguments)?;
-    let results = page.entries.iter().map(|one| entry_json(&one.row)).collect::<Result<Vec<_>, _>>()?;
-    let (more, next) = (Value::from(page.more), Value::from(page.next.encode()));
-    let results = results.join(",");
-    Ok(format!(r#"{{"success":true,"results":[{results}],"moreDataAvailable":{more},"nextCursor":{next}}}"#))
+    success(page.entries.iter().map(|one| &one.row), page.more, Some(page.next.encode()))
 }

@@ -15,6 +15,10 @@ impl Range {
         self.lower <= at && at < self.upper
     }
 
+    pub fn lower(&self) -> i64 {
+        self.lower
+    }
+
     /// The part of `start..end` that is in it.
     pub fn within(&self, start: i64, end: i64) -> (i64, i64) {
         (start.max(self.lower), end.min(self.upper))

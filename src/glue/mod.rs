@@ -13,6 +13,7 @@ pub mod fixed_settings;
 pub mod function;
 pub mod hooks;
 pub mod identity;
+pub mod index_scan;
 pub mod index_stream;
 pub mod jsonb;
 pub mod jsonb_read;

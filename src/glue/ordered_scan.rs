@@ -1,23 +1,19 @@
 //! A B-tree whose first column is eight bytes long, read from a value on.
 
-use std::marker::PhantomData;
-
 use pgrx::pg_sys;
 
-use super::index_stream::{place_number, tuple_columns};
-use super::partition::Partition;
-use super::past_pgrx;
-use super::version;
+use super::index_scan::{Condition, Direction, IndexScan};
 
 /// Rows are read this many at a time, at first and at most.
 const FIRST_READ: usize = 32;
 const LARGEST_READ: usize = 512;
 
+/// The place of the condition that says where to begin.
+const FROM: usize = 0;
+
 /// Places by the value of the index's first column, an int8 or timestamptz, ascending.
 pub struct OrderedScan<'a> {
-    partition: PhantomData<&'a Partition>,
-    scan: pg_sys::IndexScanDesc,
-    keys: [pg_sys::ScanKeyData; 2],
+    scan: IndexScan<'a>,
     read: Vec<(i64, u64)>,
     at: usize,
     exhausted: bool,
@@ -47,31 +43,19 @@ impl OrderedScan<'_> {
             Of::Number => (pg_sys::F_INT8GE, pg_sys::F_INT8LT),
             Of::Instant => (pg_sys::F_TIMESTAMPTZ_GE, pg_sys::F_TIMESTAMPTZ_LT),
         };
-        let mut keys = [pg_sys::ScanKeyData::default(); 2];
-        let strategies = [pg_sys::BTGreaterEqualStrategyNumber, pg_sys::BTLessStrategyNumber];
-        // SAFETY: by contract; the operators are those of the column's type.
-        let scan = unsafe {
-            for (key, (strategy, (function, value))) in
-                keys.iter_mut().zip(strategies.into_iter().zip([(ge, from), (lt, end)]))
-            {
-                let (attribute, subtype, collation) = (1, pg_sys::InvalidOid, pg_sys::InvalidOid);
-                pg_sys::ScanKeyEntryInitialize(
-                    key,
-                    0,
-                    attribute,
-                    strategy as u16,
-                    subtype,
-                    collation,
-                    function.into(),
-                    pg_sys::Datum::from(value),
-                );
-            }
-            let scan = version::index_beginscan(table, index, snapshot, keys.len() as i32);
-            (*scan).xs_want_itup = true;
-            scan
+        let bound = |strategy, function, value: i64| Condition {
+            column: 1,
+            strategy,
+            function,
+            value: pg_sys::Datum::from(value),
         };
-        let mut opened =
-            OrderedScan { partition: PhantomData, scan, keys, read: Vec::new(), at: 0, exhausted: false };
+        let conditions = [
+            bound(pg_sys::BTGreaterEqualStrategyNumber, ge, from),
+            bound(pg_sys::BTLessStrategyNumber, lt, end),
+        ];
+        // SAFETY: by contract; the operators are those of the column's type.
+        let scan = unsafe { IndexScan::of(table, index, snapshot, &conditions) };
+        let mut opened = OrderedScan { scan, read: Vec::new(), at: 0, exhausted: false };
         opened.begin(from);
         opened
     }
@@ -103,12 +87,7 @@ impl OrderedScan<'_> {
 
     /// Begins anew at a value.
     pub fn begin(&mut self, from: i64) {
-        self.keys[0].sk_argument = pg_sys::Datum::from(from);
-        // SAFETY: the scan is open, and has this many keys.
-        unsafe {
-            let count = self.keys.len() as i32;
-            pg_sys::index_rescan(self.scan, self.keys.as_mut_ptr(), count, std::ptr::null_mut(), 0);
-        }
+        self.scan.begin(FROM, from);
         self.exhausted = false;
         self.read_on(FIRST_READ);
     }
@@ -120,33 +99,13 @@ impl OrderedScan<'_> {
         if self.exhausted {
             return;
         }
+        // The room is there: nothing is allocated while the index is read.
         self.read.reserve(count);
-        let (scan, read) = (self.scan, &mut self.read);
-        // One guard for all calls: the vector has the room, so there is nothing to be dropped.
-        // SAFETY: the scan is open, and a tuple of the index lives until the next call.
-        unsafe {
-            pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                while read.len() < count {
-                    let place =
-                        past_pgrx::index_getnext_tid(scan, pg_sys::ScanDirection::ForwardScanDirection);
-                    if place.is_null() {
-                        break;
-                    }
-                    let value = tuple_columns((*scan).xs_itup).cast::<i64>().read();
-                    read.push((value, place_number(*place)));
-                }
-            });
-        }
-        self.exhausted = self.read.len() < count;
-    }
-}
-
-impl Drop for OrderedScan<'_> {
-    fn drop(&mut self) {
-        // After an error PostgreSQL's abort ends it.
-        if !std::thread::panicking() {
-            // SAFETY: the scan is this value's own.
-            unsafe { pg_sys::index_endscan(self.scan) };
-        }
+        let read = &mut self.read;
+        self.exhausted = self.scan.read(Direction::Forward, |columns, place| {
+            // SAFETY: the first column is eight bytes long, and not NULL.
+            read.push((unsafe { columns.cast::<i64>().read() }, place));
+            read.len() < count
+        });
     }
 }

@@ -6,7 +6,8 @@ use audit_log_model::posting::Posting;
 use pgrx::pg_sys;
 
 use super::bounds::{self, Range};
-use super::index_stream::{place, IndexStream, Wanted};
+use super::index_scan::place;
+use super::index_stream::{IndexStream, Wanted};
 use super::leaf_shape::has_columns;
 use super::log_table::Shape;
 use super::ordered_scan::{Of, OrderedScan};
@@ -22,7 +23,7 @@ pub struct Partition {
     /// For what looking at a row takes; emptied before the next.
     scratch: pg_sys::MemoryContext,
     /// Rows looked at.
-    pub looked_at: Cell<u64>,
+    looked_at: Cell<u64>,
 }
 
 /// What became of opening a partition.
@@ -59,7 +60,7 @@ pub fn for_key(table: pg_sys::Oid, key: i64) -> Option<pg_sys::Oid> {
 /// The instant a partition begins with; None for the default one.
 pub fn start(shape: &Shape, partition: pg_sys::Oid) -> Option<i64> {
     let all = of_table(shape, i64::MIN, i64::MAX);
-    all.into_iter().find(|(_, oid)| *oid == partition)?.0.map(|range| range.within(i64::MIN, i64::MAX).0)
+    all.into_iter().find(|(_, oid)| *oid == partition)?.0.map(|range| range.lower())
 }
 
 /// A B-tree over columns, in ascending order.
@@ -121,11 +122,13 @@ impl Partition {
         const INSTANT: i16 = 1;
         const EVENT_ID: i16 = 2;
         let column = column as i16 + 1;
-        let mut needed = vec![column, INSTANT, EVENT_ID];
-        needed.truncate(if wanted.has_event_id { 3 } else { 2 });
-        needed.dedup();
+        let needed: &[i16] = match (wanted.value.is_some(), wanted.has_event_id) {
+            (false, _) => &[INSTANT],
+            (true, false) => &[column, INSTANT],
+            (true, true) => &[column, INSTANT, EVENT_ID],
+        };
         let fits = |i: &&Index| {
-            i.columns.starts_with(&needed)
+            i.columns.starts_with(needed)
                 && i.only_where.is_none_or(|c| wanted.value.is_some() && c == column)
         };
         let index = self.indexes.iter().find(fits)?;
@@ -161,9 +164,7 @@ impl Partition {
             Some(result)
         }
     }
-}
 
-impl Partition {
     /// The version of a row that the snapshot sees, and the pinned page it is on; None where there is none.
     ///
     /// # Safety
@@ -291,13 +292,13 @@ impl Fields for Kept {
 
 impl View {
     /// A copy of the row that stays as long as the query's memory.
-    pub fn keep(&self, width: usize) -> Kept {
-        // SAFETY: the slot holds a row of this width; the copy is in the outer memory.
+    pub fn keep(&self) -> Kept {
+        // SAFETY: the slot holds a row of its descriptor; the copy is in the outer memory.
         unsafe {
             let old = pg_sys::MemoryContextSwitchTo(self.outer);
             let tuple = pg_sys::ExecCopySlotHeapTuple(self.slot);
             pg_sys::MemoryContextSwitchTo(old);
-            Kept::of(tuple, (*self.slot).tts_tupleDescriptor, width)
+            Kept::of(tuple, (*self.slot).tts_tupleDescriptor)
         }
     }
 }
@@ -310,8 +311,10 @@ pub struct Kept {
 
 impl Kept {
     /// # Safety
-    /// The tuple is of the descriptor, which has this width, and is this value's own from now on.
-    pub unsafe fn of(tuple: pg_sys::HeapTuple, desc: pg_sys::TupleDesc, width: usize) -> Kept {
+    /// The tuple is of the descriptor, and is this value's own from now on.
+    pub unsafe fn of(tuple: pg_sys::HeapTuple, desc: pg_sys::TupleDesc) -> Kept {
+        // SAFETY: by contract.
+        let width = unsafe { (*desc).natts as usize };
         let mut datums = vec![pg_sys::Datum::from(0); width];
         let mut nulls = vec![true; width];
         // SAFETY: by contract.

@@ -85,7 +85,7 @@ impl Row {
             let old = pg_sys::MemoryContextSwitchTo(memory.0);
             let copy = pg_sys::heap_copytuple(self.tuple);
             pg_sys::MemoryContextSwitchTo(old);
-            Kept::of(copy, self.desc, (*self.desc).natts as usize)
+            Kept::of(copy, self.desc)
         }
     }
 

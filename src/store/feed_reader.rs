@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::criteria::Criteria;
 use super::filter::{ID, OCCURRED_AT};
 use super::partition_query;
-use super::tables::{self, column, Table, EVENT_COLUMNS};
+use super::tables::{self, column, Table};
 use crate::glue::backend;
 use crate::glue::ordered_scan::{Of, OrderedScan};
 use crate::glue::partition::{Fields, Kept, Opened, Partition, View};
@@ -167,7 +167,7 @@ impl Part<'_> {
         let delta = self.delta;
         let taken = self.partition.look(posting, |row| {
             let position = (number, row.uuid(ID)?);
-            delta.wants(position, row).then(|| Delivered { position, row: row.keep(EVENT_COLUMNS.len()) })
+            delta.wants(position, row).then(|| Delivered { position, row: row.keep() })
         });
         self.found.extend(taken.flatten());
     }

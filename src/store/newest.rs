@@ -6,7 +6,7 @@ use audit_log_model::posting::Posting;
 use pgrx::pg_sys;
 
 use super::reader::Sink;
-use super::tables::{self, Table, EVENT_COLUMNS};
+use super::tables::{self, Table};
 use crate::glue::partition::{Kept, Opened, Partition, View};
 
 /// An entry that was read.
@@ -34,16 +34,16 @@ const SURPLUS: usize = 1000;
 
 pub struct Newest {
     count: usize,
-    /// Columns of the rows to keep; None to remember only where they are.
-    width: Option<usize>,
+    /// Whether rows are kept as they come, not only where they are.
+    keeps_rows: bool,
     found: Vec<Found>,
     /// Those of the last instant: their order is by id, which is not that of their places.
     instant: Vec<Found>,
 }
 
 impl Newest {
-    pub fn new(count: usize, width: Option<usize>) -> Self {
-        Newest { count, width, found: Vec::new(), instant: Vec::new() }
+    pub fn new(count: usize, keeps_rows: bool) -> Self {
+        Newest { count, keeps_rows, found: Vec::new(), instant: Vec::new() }
     }
 
     /// Whether there are as many as are wanted, all in order.
@@ -83,9 +83,7 @@ impl Newest {
                         opened = Some((oid, tables::open(Table::Event, oid)));
                     }
                     match &opened {
-                        Some((_, Opened::Known(partition))) => {
-                            partition.look(posting, |row| row.keep(EVENT_COLUMNS.len()))
-                        }
+                        Some((_, Opened::Known(partition))) => partition.look(posting, View::keep),
                         _ => None,
                     }
                 }
@@ -118,9 +116,9 @@ impl Sink for Newest {
     }
 
     fn take_place(&mut self, partition: &Partition, posting: Posting, id: [u8; 16], row: &View) {
-        let row = match self.width {
-            Some(width) => Row::Kept(row.keep(width)),
-            None => Row::At(partition.oid(), posting),
+        let row = match self.keeps_rows {
+            true => Row::Kept(row.keep()),
+            false => Row::At(partition.oid(), posting),
         };
         self.add(Found { at: posting.at, id, row });
     }

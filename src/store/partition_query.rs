@@ -25,32 +25,10 @@ pub fn read(
     end: i64,
     mut each: impl FnMut(i64, [u8; 16], Kept) -> bool,
 ) -> Result<(), AuditError> {
-    let Some(name) = backend::relation_label(partition) else { return Ok(()) };
-    let sql = include_str!("../../sql/queries/list_partition.sql").replace("{partition}", &name);
+    let sql = include_str!("../../sql/queries/list_partition.sql");
     let instant = |t: i64| Arg::datum(pg_sys::TIMESTAMPTZOID, Some(pg_sys::Datum::from(t)));
-    let memory = Current::memory();
-    let mut last = (end, [0; 16]);
-    let mut count = FIRST_READ;
-    loop {
-        let (at, id) = last;
-        let id = pgrx::Uuid::from_bytes(id);
-        let args = [instant(start), instant(at), Arg::of(Some(id)), Arg::of(Some(count))];
-        let more = spi::select(&sql, &args, |rows| {
-            for row in rows.iter() {
-                let row = row.keep(&memory);
-                let (Some(at), Some(id)) = (row.values[OCCURRED_AT], row.uuid(ID)) else { continue };
-                last = (at.value() as i64, id);
-                if !each(last.0, last.1, row) {
-                    return Ok(false);
-                }
-            }
-            Ok(rows.count as i64 == count)
-        })?;
-        if !more {
-            return Ok(());
-        }
-        count = (count * 2).min(LARGEST_READ);
-    }
+    let args = |(at, id): Key| [instant(start), instant(at), id_arg(id)];
+    each_row(partition, sql, OCCURRED_AT, (end, [0; 16]), args, |(at, id), row| each(at, id, row))
 }
 
 /// Gives all rows of a partition behind a position and below a feed number, in the feed's order, until
@@ -61,19 +39,39 @@ pub fn read_feed(
     end: i64,
     mut each: impl FnMut(Position, Kept) -> bool,
 ) -> Result<(), AuditError> {
+    let sql = include_str!("../../sql/queries/feed_partition.sql");
+    let args = |(number, id): Key| [Arg::of(Some(end)), Arg::of(Some(number)), id_arg(id)];
+    each_row(partition, sql, FEED, after, args, &mut each)
+}
+
+/// A row's place in the order of a query: a column of eight bytes, and the id.
+type Key = (i64, [u8; 16]);
+
+fn id_arg(id: [u8; 16]) -> Arg {
+    Arg::of(Some(pgrx::Uuid::from_bytes(id)))
+}
+
+/// Runs a query of a partition again and again, each time from behind the last row, until it has no
+/// more or `each` wants none. `args` are its first parameters; the last is how many rows it gives.
+fn each_row(
+    partition: pg_sys::Oid,
+    sql: &str,
+    key: usize,
+    mut last: Key,
+    args: impl Fn(Key) -> [Arg; 3],
+    mut each: impl FnMut(Key, Kept) -> bool,
+) -> Result<(), AuditError> {
     let Some(name) = backend::relation_label(partition) else { return Ok(()) };
-    let sql = include_str!("../../sql/queries/feed_partition.sql").replace("{partition}", &name);
+    let sql = sql.replace("{partition}", &name);
     let memory = Current::memory();
-    let mut last = after;
     let mut count = FIRST_READ;
     loop {
-        let id = pgrx::Uuid::from_bytes(last.1);
-        let args = [Arg::of(Some(last.0)), Arg::of(Some(id)), Arg::of(Some(end)), Arg::of(Some(count))];
-        let more = spi::select(&sql, &args, |rows| {
+        let [a, b, c] = args(last);
+        let more = spi::select(&sql, &[a, b, c, Arg::of(Some(count))], |rows| {
             for row in rows.iter() {
                 let row = row.keep(&memory);
-                let (Some(number), Some(id)) = (row.values[FEED], row.uuid(ID)) else { continue };
-                last = (number.value() as i64, id);
+                let (Some(first), Some(id)) = (row.values[key], row.uuid(ID)) else { continue };
+                last = (first.value() as i64, id);
                 if !each(last, row) {
                     return Ok(false);
                 }

@@ -8,7 +8,7 @@ use super::criteria::{Criteria, Place, Postings};
 use super::filter::ID;
 use super::newest::{Entry, Newest};
 use super::partition_query;
-use super::tables::{self, Table, EVENT_COLUMNS};
+use super::tables::{self, Table};
 use crate::glue::partition::{Fields, Kept, Opened, Partition, View};
 
 /// What to read. Instants are PostgreSQL's microseconds.
@@ -42,8 +42,8 @@ impl Reading<'_> {
         super::pending::write()?;
         let all = skipped.saturating_add(count);
         // Rows are only kept where none will be thrown away.
-        let width = (skipped == 0).then_some(EVENT_COLUMNS.len());
-        let mut found = Newest::new(all, width);
+        let keeps_rows = skipped == 0;
+        let mut found = Newest::new(all, keeps_rows);
         for (range, oid) in tables::partitions(Table::Event, self.start, self.end()) {
             match range {
                 Some(_) if found.is_full() => {}
@@ -55,7 +55,7 @@ impl Reading<'_> {
                 None => {
                     // Of the default partition only what is newer than the last one found elsewhere.
                     let start = found.oldest().filter(|_| found.is_full()).unwrap_or(self.start);
-                    let mut others = Newest::new(all, width);
+                    let mut others = Newest::new(all, keeps_rows);
                     self.visit(oid, start, self.end(), &mut others)?;
                     found.merge(others);
                 }

@@ -24,14 +24,16 @@ pub struct SyncPage {
 }
 
 impl SyncPage {
-    /// The cursor to go on with behind an entry.
-    pub fn cursor_behind(&self, i: usize) -> String {
-        if i + 1 == self.entries.len() {
-            return self.next.encode();
-        }
-        let target =
-            self.reached.target.as_ref().map(|(target, _)| (target.clone(), self.entries[i].position));
-        SyncCursor { target, ..self.reached.clone() }.encode()
+    /// The entries, each with the cursor to go on with behind it.
+    pub fn with_cursors(mut self) -> impl Iterator<Item = (Delivered, String)> {
+        let count = self.entries.len();
+        self.entries.into_iter().enumerate().map(move |(i, entry)| {
+            if let Some((_, position)) = &mut self.reached.target {
+                *position = entry.position;
+            }
+            let cursor = if i + 1 == count { &self.next } else { &self.reached };
+            (entry, cursor.encode())
+        })
     }
 }
 
