@@ -6,24 +6,16 @@ source "$(dirname "$0")/../scripts/lib.sh"
 
 case ${1:-} in
 start)
-    bindir=$(cd "$2" && pwd)
+    dir=$(cluster_directory "$2")
+    trap '[ $? = 0 ] || rm -rf "$dir"' EXIT
+    bindir=$(cat "$dir/bindir")
     mkdir -p "$3"
     data=$(cd "$3" && pwd)
     shift 3
-    if [ "$(id -u)" = 0 ]; then base=/tmp; else base=${TMPDIR:-/tmp}; fi
-    dir=$(mktemp -d "$base/audit_log.XXXXXX")
-    trap '[ $? = 0 ] || rm -rf "$dir"' EXIT
     if [ "$(id -u)" = 0 ]; then
-        chown postgres "$dir" "$data"
+        chown postgres "$data"
         as_server_user test -x "$data" || die "the user postgres cannot reach $data: give --data a directory it can"
-        if ! as_server_user test -x "$bindir/postgres" 2> /dev/null; then
-            cp -r "$(dirname "$bindir")" "$dir/server"
-            chown -R postgres "$dir/server"
-            bindir="$dir/server/bin"
-        fi
     fi
-    chmod 755 "$dir"
-    echo "$bindir" > "$dir/bindir"
     echo "$data" > "$dir/kept"
     cd /
     if [ ! -e "$data/PG_VERSION" ]; then
@@ -32,12 +24,7 @@ start)
     elif as_server_user "$bindir/pg_ctl" -D "$data" status > /dev/null; then
         die "another run uses $data"
     fi
-    {
-        echo "listen_addresses = ''"
-        echo "unix_socket_directories = '$dir'"
-        echo "fsync = off"
-        for setting in "$@"; do echo "${setting%%=*} = '${setting#*=}'"; done
-    } | as_server_user tee "$data/postgresql.auto.conf" > /dev/null
+    cluster_settings "$dir" "$@" | as_server_user tee "$data/postgresql.auto.conf" > /dev/null
     as_server_user env -u RUST_BACKTRACE "$bindir/pg_ctl" -D "$data" -l "$dir/log" -w -t 600 start > /dev/null ||
         { cat "$dir/log" >&2; exit 1; }
     echo "$dir"

@@ -10,32 +10,14 @@ source "$(dirname "$0")/lib.sh"
 
 case $1 in
 start)
-    bindir=$(cd "$2" && pwd)
-    shift 2
-    # A root shell's own TMPDIR may be closed to the user postgres.
-    if [ "$(id -u)" = 0 ]; then base=/tmp; else base=${TMPDIR:-/tmp}; fi
-    dir=$(mktemp -d "$base/audit_log.XXXXXX")
+    dir=$(cluster_directory "$2")
     trap '[ $? = 0 ] || "$project/scripts/cluster.sh" stop "$dir"' EXIT
-    if [ "$(id -u)" = 0 ]; then
-        chown postgres "$dir"
-        # A checkout that the user postgres cannot reach: the server runs from a copy.
-        if ! as_server_user test -x "$bindir/postgres" 2>/dev/null; then
-            cp -r "$(dirname "$bindir")" "$dir/server"
-            chown -R postgres "$dir/server"
-            bindir="$dir/server/bin"
-        fi
-    fi
-    chmod 755 "$dir"
-    echo "$bindir" > "$dir/bindir"
+    bindir=$(cat "$dir/bindir")
+    shift 2
     cd /
     as_server_user "$bindir/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync \
         > "$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; exit 1; }
-    {
-        echo "listen_addresses = ''"
-        echo "unix_socket_directories = '$dir'"
-        echo "fsync = off"
-        for setting in "$@"; do echo "${setting%%=*} = '${setting#*=}'"; done
-    } | as_server_user tee -a "$dir/data/postgresql.conf" > /dev/null
+    cluster_settings "$dir" "$@" | as_server_user tee -a "$dir/data/postgresql.conf" > /dev/null
     "$project/scripts/cluster.sh" up "$dir"
     echo "$dir"
     ;;

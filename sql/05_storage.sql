@@ -231,4 +231,4 @@ EXCEPTION WHEN lock_not_available THEN
   RETURN 0;
 END
 $$;
-COMMENT ON FUNCTION audit_log.ensure_partitions(integer) IS 'Creates the partitions of this week and of so many weeks ahead; returns how many were missing. Locks the default partition until the transaction ends, which holds up readers of the whole log: call it in a transaction of its own, weekly from any scheduler. Does not queue for that lock: where the log is in use it gives a WARNING. Every configuration change calls it (watch(), define_category(), …).';
+COMMENT ON FUNCTION audit_log.ensure_partitions(integer) IS 'Creates the partitions of this week and of so many weeks ahead; returns how many were missing. Locks the default partitions, of entries and of their counts, until the transaction ends, which holds up readers of the whole log: call it in a transaction of its own, weekly from any scheduler. Does not queue for that lock: where the log is in use it gives a WARNING. Every configuration change calls it (watch(), define_category(), …).';

@@ -16,11 +16,15 @@ RETURN CASE WHEN (feed >> 48) < epoch THEN true
             ELSE pg_catalog.pg_visible_in_snapshot((feed & 281474976710655)::text::xid8, snapshot) END;
 COMMENT ON FUNCTION audit_log.seen_by(bigint, smallint, pg_snapshot) IS 'Whether a snapshot taken in an epoch saw the transaction of a feed position. Internal.';
 
+CREATE FUNCTION audit_log.unseen_from(epoch smallint, snapshot pg_snapshot) RETURNS bigint
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (epoch::bigint << 48) | pg_catalog.pg_snapshot_xmin(snapshot)::text::bigint;
+COMMENT ON FUNCTION audit_log.unseen_from(smallint, pg_snapshot) IS 'The feed number below which a snapshot taken in an epoch saw every transaction. Internal.';
+
 CREATE VIEW audit_log.uncounted WITH (security_invoker = true) AS
 SELECT e.*
 FROM audit_log.event e
-WHERE e.feed >= coalesce((SELECT (u.epoch::bigint << 48) | pg_catalog.pg_snapshot_xmin(u.snapshot)::text::bigint
-                          FROM audit_log.counted_until u), 0)
+WHERE e.feed >= coalesce((SELECT audit_log.unseen_from(u.epoch, u.snapshot) FROM audit_log.counted_until u), 0)
   AND audit_log.seen_by(e.feed, (SELECT u.epoch FROM audit_log.counted_until u), (SELECT u.snapshot FROM audit_log.counted_until u)) IS NOT TRUE;
 COMMENT ON VIEW audit_log.uncounted IS 'Entries that count_entries() has not counted yet. Internal.';
 
@@ -147,7 +151,7 @@ BEGIN
     FROM audit_log.event e WHERE e.feed >= now_epoch::bigint << 48 AND e.feed < (now_epoch::bigint + 1) << 48;
   END IF;
   SELECT u.* INTO last FROM audit_log.counted_until u;
-  low := coalesce((last.epoch::bigint << 48) | pg_catalog.pg_snapshot_xmin(last.snapshot)::text::bigint, 0);
+  low := coalesce(audit_log.unseen_from(last.epoch, last.snapshot), 0);
   FOR partition IN
     SELECT t.relid FROM pg_catalog.pg_partition_tree('audit_log.event') t WHERE t.isleaf
   LOOP

@@ -30,7 +30,7 @@ GRANT SELECT ON
   audit_log.event, audit_log.event_target, audit_log.activity, audit_log.named, audit_log.uncounted, audit_log.counted_until, audit_log.naming, audit_log.relation_name, audit_log.watch_trigger, audit_log.category_definition, audit_log.category_deprecation
 TO audit_log_reader, audit_log_bound;
 GRANT EXECUTE ON FUNCTION
-  audit_log.readable_organizations(), audit_log.state_bytes(jsonb, jsonb), audit_log.changes(jsonb, jsonb), audit_log.primary_target(text, text, text), audit_log.seen_by(bigint, smallint, pg_snapshot), audit_log.contains(text, text), audit_log.settled_below(), audit_log.safe_cell(text), audit_log.id_instant(uuid), audit_log.format_json(jsonb, jsonb, text),
+  audit_log.readable_organizations(), audit_log.state_bytes(jsonb, jsonb), audit_log.changes(jsonb, jsonb), audit_log.primary_target(text, text, text), audit_log.seen_by(bigint, smallint, pg_snapshot), audit_log.unseen_from(smallint, pg_snapshot), audit_log.contains(text, text), audit_log.settled_below(), audit_log.safe_cell(text), audit_log.id_instant(uuid), audit_log.format_json(jsonb, jsonb, text),
   audit_log.names_of(text, text, text, text, text, text, text, text, text, jsonb), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
   audit_log.relation_label(regclass), audit_log.lineage_of(regclass), audit_log.row_json(regclass, record),
   audit_log.live_row(regclass, text), audit_log.row_events(regclass, text),

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from capture.solutions import NAMES
+from shared.choices import some_of
 
 # Databases and words of the results that an extra solution may not be called.
 TAKEN = {*NAMES, "floor", "template", "large_unwatched", "log_empty", "log_full"}
@@ -20,7 +21,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         help="rows of the table, and of one bulk statement (default 200000)")
     parser.add_argument("--updates", type=int, default=60_000,
                         help="single-row updates to take CPU, bytes and WAL of (default 60000)")
-    parser.add_argument("--only", type=names, metavar="NAME,NAME",
+    parser.add_argument("--only", type=some_of(NAMES, "solution"), metavar="NAME,NAME",
                         help=f"of the solutions {', '.join(NAMES)}; unwatched is always there")
     parser.add_argument("--extra", nargs=4, action="append", default=[],
                         metavar=("NAME", "SETUP.sql", "TEARDOWN.sql", "LOG_RELATION"),
@@ -55,12 +56,3 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 DESCRIPTION = "Measures what capturing row changes costs, beside an unwatched table and other solutions."
-
-
-def names(text: str) -> list[str]:
-    """Names of solutions, separated by commas."""
-    chosen = text.split(",")
-    for name in chosen:
-        if name not in NAMES:
-            raise argparse.ArgumentTypeError(f"there is no solution {name}; there are {', '.join(NAMES)}")
-    return chosen

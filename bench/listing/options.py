@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from shared.choices import some_of
+
 # In the order in which they are taken. `data` only makes what is listed, or finds it kept.
 PHASES = {
     "data": "the log, made or kept; always there",
@@ -32,7 +34,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                                      epilog="Phases: " + "; ".join(f"{name}: {about}" for name, about in PHASES.items()) + ".")
     parser.add_argument("--entries", type=int, default=10_000_000, help="entries of the log (default 10000000)")
     parser.add_argument("--calls", type=int, default=300, help="calls of a class (default 300)")
-    parser.add_argument("--only", type=phases, metavar="PHASE,PHASE", default=list(PHASES),
+    parser.add_argument("--only", type=some_of(PHASES, "phase"), metavar="PHASE,PHASE", default=list(PHASES),
                         help="of the phases below; data makes the logs and no more")
     parser.add_argument("--skip-growth", action="store_true",
                         help="leave out the logs of a tenth and three tenths of the entries, and what is measured by them")
@@ -50,16 +52,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--calls must be at least 1")
     if options.skip_growth:
         options.only = [phase for phase in options.only if phase != "growth"]
+    options.only = [phase for phase in PHASES if phase in options.only]
     return options
 
 
 DESCRIPTION = "Measures what listing costs, in absolute times against the reach set for them and beside a plain table."
-
-
-def phases(text: str) -> list[str]:
-    """Names of phases, separated by commas."""
-    chosen = text.split(",")
-    for name in chosen:
-        if name not in PHASES:
-            raise argparse.ArgumentTypeError(f"there is no phase {name}; there are {', '.join(PHASES)}")
-    return [name for name in PHASES if name in chosen]
