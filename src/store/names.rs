@@ -6,10 +6,10 @@ use audit_log_model::AuditError;
 use super::filter::{Named, Values};
 use super::vocabulary;
 use crate::glue::backend;
-use crate::glue::spi::{self, text};
+use crate::glue::spi::{self, text, Arg};
 
 /// With more ids than this a filter is checked at the rows.
-const MOST_LOOKED_UP: usize = 400;
+const MOST_LOOKED_UP: i64 = 400;
 
 /// The ids an actor of this id or name can have; None where one has no id.
 pub fn actors_named(is: &str) -> Result<Option<Values>, AuditError> {
@@ -40,11 +40,12 @@ fn named(sql: &str, is: &str) -> Result<Option<Values>, AuditError> {
 /// much to look up.
 pub fn containing(part: &str) -> Result<Option<Named>, AuditError> {
     let sql = include_str!("../../sql/queries/names_containing.sql");
-    spi::select(sql, &[text(Some(part))], |rows| {
-        let (mut actor_ids, mut target_ids) = (Vec::new(), Vec::new());
-        if rows.count > MOST_LOOKED_UP {
+    let args = [text(Some(part)), Arg::of(Some(MOST_LOOKED_UP + 1))];
+    spi::select(sql, &args, |rows| {
+        if rows.count as i64 > MOST_LOOKED_UP {
             return Ok(None);
         }
+        let (mut actor_ids, mut target_ids) = (Vec::new(), Vec::new());
         for row in rows.iter() {
             match (row.get(1), row.get(2)) {
                 (Some(true), Some(id)) => actor_ids.push(id),
