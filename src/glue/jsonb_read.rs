@@ -1,5 +1,6 @@
 //! Reads stored jsonb: what two row states differ in, and the ids of targets.
 
+use std::cmp::Ordering;
 use std::ffi::CStr;
 
 use pgrx::pg_sys;
@@ -97,20 +98,19 @@ pub fn changes(
     // SAFETY: both are jsonb, and detoasted copies stay until the result is finished.
     let of = |state: Option<pg_sys::Datum>| unsafe { state.map_or(Vec::new(), |s| members(root(s))) };
     let (before, after) = (of(before), of(after));
-    // jsonb orders keys by length, then by bytes.
-    let order = |key: &[u8]| (key.len(), key.to_vec());
     let mut builder = Builder::new();
     builder.begin_object();
     let mut any = false;
     let (mut i, mut j) = (0, 0);
     while i < before.len() || j < after.len() {
         let (old, new) = (before.get(i), after.get(j));
-        let (old, new) = match (old, new) {
-            (Some(a), Some(b)) if a.0 == b.0 => (old, new),
-            (Some(a), Some(b)) if order(a.0) < order(b.0) => (old, None),
-            (Some(_), Some(_)) => (None, new),
-            _ => (old, new),
+        // jsonb orders keys by length, then by bytes.
+        let order = match (old, new) {
+            (Some((a, _)), Some((b, _))) => (a.len(), a).cmp(&(b.len(), b)),
+            (Some(_), None) => Ordering::Less,
+            _ => Ordering::Greater,
         };
+        let (old, new) = (old.filter(|_| order.is_le()), new.filter(|_| order.is_ge()));
         i += usize::from(old.is_some());
         j += usize::from(new.is_some());
         let Some((key, _)) = old.or(new) else { break };
