@@ -89,6 +89,16 @@ CREATE TABLE audit_log.idempotency (
 );
 COMMENT ON TABLE audit_log.idempotency IS 'Idempotency keys given to record(): the entry each made and the SHA-256 of its payload.';
 
+-- Retention clears these by the instant; record() looks them up by their key.
+CREATE INDEX idempotency_occurred_at ON audit_log.idempotency (occurred_at);
+
+-- One row an organization that something was purged of.
+CREATE TABLE audit_log.purged_until (
+  organization_id text COLLATE "C" PRIMARY KEY,
+  until timestamptz NOT NULL
+);
+COMMENT ON TABLE audit_log.purged_until IS 'Since when nothing of an organization was purged; read it as organization.earliest_available_at.';
+
 CREATE FUNCTION audit_log.refuse_change() RETURNS trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_refuse_change';
 COMMENT ON FUNCTION audit_log.refuse_change() IS 'Trigger that refuses UPDATE, DELETE and TRUNCATE of entries with 42501, for everybody.';
@@ -158,77 +168,3 @@ ALTER TABLE audit_log.event ENABLE ALWAYS TRIGGER append_only_row;
 CREATE TRIGGER append_only_row BEFORE UPDATE OR DELETE ON audit_log.event_target
   FOR EACH ROW EXECUTE FUNCTION audit_log.refuse_change();
 ALTER TABLE audit_log.event_target ENABLE ALWAYS TRIGGER append_only_row;
-
-CREATE FUNCTION audit_log.create_partition(parent regclass, lower timestamptz, upper timestamptz) RETURNS boolean
-  LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp
-  SET TimeZone = 'UTC'
-  SET DateStyle = 'ISO'
-AS $$
-DECLARE
-  parent_name name := (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = parent);
-  child text := parent_name || '_p' || pg_catalog.to_char(lower, 'YYYYMMDD');
-  counts_days boolean := parent_name IN ('activity', 'named');
-  in_default boolean;
-BEGIN
-  IF pg_catalog.to_regclass('audit_log.' || pg_catalog.quote_ident(child)) IS NOT NULL
-     OR counts_days AND (lower <> pg_catalog.date_trunc('day', lower) OR upper <> pg_catalog.date_trunc('day', upper)) THEN
-    RETURN false;
-  END IF;
-  -- Rows already in the default partition stay there: the range is then served by it.
-  EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM audit_log.%I WHERE %2$I >= $1 AND %2$I < $2)',
-                            parent_name || '_default', CASE WHEN counts_days THEN 'day' ELSE 'occurred_at' END)
-  INTO in_default USING lower, upper;
-  IF in_default THEN
-    RETURN false;
-  END IF;
-  -- Vacuumed often: it has nothing to clean, but marks pages as all-visible, for scans of indexes only.
-  EXECUTE pg_catalog.format('CREATE TABLE audit_log.%I (LIKE audit_log.%I INCLUDING DEFAULTS)
-    WITH (autovacuum_vacuum_insert_threshold = 20000, autovacuum_vacuum_insert_scale_factor = 0.02)', child, parent_name);
-  EXECUTE pg_catalog.format('SELECT audit_log.index_%s_partition(%L)', parent_name, 'audit_log.' || pg_catalog.quote_ident(child));
-  IF NOT counts_days THEN
-    PERFORM audit_log.guard(('audit_log.' || pg_catalog.quote_ident(child))::regclass);
-  END IF;
-  -- Attached, not created in place: only the default partition is then locked, not the parent.
-  EXECUTE pg_catalog.format('ALTER TABLE audit_log.%I ATTACH PARTITION audit_log.%I FOR VALUES FROM (%L) TO (%L)',
-                            parent_name, child, lower, upper);
-  RETURN true;
-END
-$$;
-COMMENT ON FUNCTION audit_log.create_partition(regclass, timestamptz, timestamptz) IS 'Creates one partition; false where it is there already or its range already has rows in the default partition. Internal.';
-
-CREATE FUNCTION audit_log.ensure_partitions(ahead integer DEFAULT 4) RETURNS integer
-  LANGUAGE plpgsql SECURITY DEFINER
-  SET search_path = pg_catalog, pg_temp
-  SET TimeZone = 'UTC'
-  SET lock_timeout = '100ms'
-AS $$
-DECLARE
-  this_week timestamptz := pg_catalog.date_trunc('week', pg_catalog.clock_timestamp());
-  parent regclass;
-  lower timestamptz;
-  created integer := 0;
-BEGIN
-  IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 520 THEN
-    RAISE EXCEPTION 'cannot create partitions % weeks ahead', coalesce(ahead::text, 'null')
-      USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: ahead', HINT = 'Give a number of weeks from 0 to 520.';
-  END IF;
-  FOR lower, parent IN
-    SELECT w.lower, p.parent
-    FROM (SELECT this_week + pg_catalog.make_interval(weeks => i) AS lower FROM pg_catalog.generate_series(0, ahead) i) w
-    CROSS JOIN (VALUES ('audit_log.event'), ('audit_log.event_target'), ('audit_log.activity'), ('audit_log.named')) p(parent)
-    WHERE pg_catalog.to_regclass(p.parent || '_p' || pg_catalog.to_char(w.lower, 'YYYYMMDD')) IS NULL
-  LOOP
-    -- One session at a time, by a lock that nobody else may take.
-    LOCK TABLE audit_log.feed_epoch IN SHARE UPDATE EXCLUSIVE MODE;
-    created := created + audit_log.create_partition(parent, lower, lower + interval '1 week')::integer;
-  END LOOP;
-  RETURN created;
-EXCEPTION WHEN lock_not_available THEN
-  -- Entries land in the default partition meanwhile; whoever waited here would hold others up.
-  RAISE WARNING 'partitions of the audit log were not created: it is in use'
-    USING HINT = 'SELECT audit_log.ensure_partitions() again later.';
-  RETURN 0;
-END
-$$;
-COMMENT ON FUNCTION audit_log.ensure_partitions(integer) IS 'Creates the partitions of this week and of so many weeks ahead; returns how many were missing. Locks the default partitions, of entries and of their counts, until the transaction ends, which holds up readers of the whole log: call it in a transaction of its own, weekly from any scheduler. Does not queue for that lock: where the log is in use it gives a WARNING. Every configuration change calls it (watch(), define_category(), …).';

@@ -141,17 +141,20 @@ COMMENT ON COLUMN audit_log.bi_audit_log.event_target_type IS 'Its kind.';
 COMMENT ON COLUMN audit_log.bi_audit_log.event_meta IS 'Of a data change {"field": [old, new]}, else the metadata and the category.';
 
 CREATE FUNCTION audit_log.readable_organizations()
-  RETURNS TABLE (id text, name text, enabled boolean, logging_started_at timestamptz)
+  RETURNS TABLE (id text, name text, enabled boolean, logging_started_at timestamptz, purged_until timestamptz, retention interval)
   LANGUAGE c STABLE ROWS 100 AS 'MODULE_PATHNAME', 'audit_log_readable_organizations';
 COMMENT ON FUNCTION audit_log.readable_organizations() IS 'What is known of the organizations the caller may read. Internal.';
 
 CREATE VIEW audit_log.organization WITH (security_invoker = true) AS
 SELECT s.id, s.name, s.enabled, s.logging_started_at,
-       least(s.logging_started_at, (SELECT pg_catalog.min(e.occurred_at) FROM audit_log.event e WHERE e.organization_id = s.id)) AS earliest_available_at
+       coalesce(s.purged_until, least(s.logging_started_at, (SELECT pg_catalog.min(e.occurred_at) FROM audit_log.event e WHERE e.organization_id = s.id)))
+         AS earliest_available_at,
+       s.retention
 FROM audit_log.readable_organizations() s;
 COMMENT ON VIEW audit_log.organization IS 'Organizations the caller may read.';
 COMMENT ON COLUMN audit_log.organization.id IS 'The id the application uses.';
 COMMENT ON COLUMN audit_log.organization.name IS 'Its name, as given to enable_organization().';
 COMMENT ON COLUMN audit_log.organization.enabled IS 'False after disable_organization().';
 COMMENT ON COLUMN audit_log.organization.logging_started_at IS 'When it was enabled or first seen in a write.';
-COMMENT ON COLUMN audit_log.organization.earliest_available_at IS 'The oldest instant since which nothing is missing.';
+COMMENT ON COLUMN audit_log.organization.earliest_available_at IS 'The oldest instant since which nothing was purged; before any purge, of the first entry or logging_started_at, whichever is older.';
+COMMENT ON COLUMN audit_log.organization.retention IS 'How long its entries are kept, where no rule for a category says otherwise; NULL: for ever.';

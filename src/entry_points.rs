@@ -5,9 +5,11 @@ use audit_log_model::page_request::PageRequest;
 use pgrx::IntoDatum;
 
 use crate::glue::error::unwrap_or_raise;
-use crate::glue::function::{nothing, pg_function, uuid};
-use crate::glue::{backend, callbacks, hooks, jsonb, jsonb_read, partition, setting};
-use crate::{api, capture, store};
+use crate::glue::function::{background_main, nothing, pg_function, uuid};
+use crate::glue::{
+    backend, background, board, callbacks, hooks, jsonb, jsonb_read, partition, setting, utility,
+};
+use crate::{api, capture, store, worker};
 
 pg_function!(audit_log_capture, pg_finfo_audit_log_capture, |call| {
     capture::row::capture(&call.trigger()?).map(nothing)
@@ -23,7 +25,10 @@ pg_function!(audit_log_capture_moved, pg_finfo_audit_log_capture_moved, |call| {
 });
 
 pg_function!(audit_log_refuse_change, pg_finfo_audit_log_refuse_change, |call| {
-    store::guard::refuse(call.trigger()?.operation()).map(nothing)
+    let trigger = call.trigger()?;
+    store::guard::refuse(trigger.operation())?;
+    // What a row's BEFORE trigger gives back is what is done.
+    Ok(Some(trigger.go_on()))
 });
 
 pg_function!(audit_log_follow_ddl, pg_finfo_audit_log_follow_ddl, |call| {
@@ -186,6 +191,38 @@ pg_function!(audit_log_settled_below, pg_finfo_audit_log_settled_below, |call| {
     Ok(snapshot.next_unseen(0).into_datum())
 });
 
+pg_function!(audit_log_feed_now, pg_finfo_audit_log_feed_now, |call| {
+    call.args();
+    Ok(store::feed::number()?.into_datum())
+});
+
+pg_function!(audit_log_remove_expired, pg_finfo_audit_log_remove_expired, |call| {
+    let (args, mut output) = (call.args(), call.output());
+    if let (Some(partition), Some(clock), Some(since), Some(until)) =
+        (args.get(0), args.instant(1), args.instant(2), args.instant(3))
+    {
+        store::retention::remove_expired(partition, clock, since, until, &mut output)?;
+    }
+    Ok(None)
+});
+
+pg_function!(audit_log_move_entries, pg_finfo_audit_log_move_entries, |call| {
+    let args = call.args();
+    match (args.get(0), args.get(1), args.instant(2), args.instant(3)) {
+        (Some(source), Some(target), Some(lower), Some(upper)) => {
+            Ok(store::retention::move_entries(source, target, lower, upper)?.into_datum())
+        }
+        _ => Ok(None),
+    }
+});
+
+pg_function!(audit_log_record_removal, pg_finfo_audit_log_record_removal, |call| {
+    let args = call.args();
+    let organization = args.text(0).unwrap_or_default();
+    let metadata = args.json(2, "metadata")?;
+    api::configuration::record_removal(&organization, args.text(1), metadata).map(nothing)
+});
+
 pg_function!(audit_log_id_instant, pg_finfo_audit_log_id_instant, |call| {
     let id = call.args().uuid(0);
     Ok(id.map(|id| backend::timestamptz(unix_micros(id))))
@@ -218,9 +255,17 @@ pg_function!(audit_log_row_json, pg_finfo_audit_log_row_json, |call| {
     capture::image::of_row(relation, row_type, &row).map(Some)
 });
 
+background_main!(audit_log_launcher, |_| worker::launcher::run());
+
+background_main!(audit_log_worker, worker::job::run);
+
 #[pgrx::pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     setting::define(store::context::check);
+    if background::is_preloading() {
+        board::request();
+        background::register_launcher();
+    }
     hooks::install(hooks::Watchers {
         is_waiting: store::pending::is_waiting,
         is_written: store::tables::is_written,
@@ -233,6 +278,7 @@ pub extern "C-unwind" fn _PG_init() {
         ended: |committed| {
             capture::transaction_ended();
             store::transaction_ended(committed);
+            utility::transaction_ended(committed);
             if !committed {
                 hooks::aborted();
             }

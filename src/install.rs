@@ -22,4 +22,9 @@ extension_sql_file!("../sql/15_page.sql", name = "page", requires = ["activity"]
 extension_sql_file!("../sql/16_history.sql", name = "history", requires = ["page"]);
 extension_sql_file!("../sql/17_sync.sql", name = "sync", requires = ["history"]);
 extension_sql_file!("../sql/18_export.sql", name = "export", requires = ["sync"]);
-extension_sql_file!("../sql/19_grants.sql", name = "grants", requires = ["export"], finalize);
+extension_sql_file!("../sql/19_partitions.sql", name = "partitions", requires = ["export"]);
+extension_sql_file!("../sql/20_retention.sql", name = "retention", requires = ["partitions"]);
+extension_sql_file!("../sql/21_purge.sql", name = "purge", requires = ["retention"]);
+extension_sql_file!("../sql/22_drop.sql", name = "drop", requires = ["purge"]);
+extension_sql_file!("../sql/23_worker.sql", name = "worker", requires = ["drop"]);
+extension_sql_file!("../sql/24_grants.sql", name = "grants", requires = ["worker"], finalize);

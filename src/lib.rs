@@ -10,6 +10,7 @@ mod entry_points;
 mod glue;
 mod install;
 mod store;
+mod worker;
 
 #[cfg(any(test, feature = "pg_test"))]
 mod pg_tests;

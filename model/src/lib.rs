@@ -7,6 +7,7 @@
 pub mod context;
 pub mod cursor;
 pub mod cursor_text;
+pub mod database_list;
 pub mod error;
 pub mod event;
 pub mod event_id;
@@ -29,5 +30,6 @@ pub mod sync_cursor;
 pub mod sync_request;
 pub mod watch_options;
 pub mod window;
+pub mod worker_plan;
 
 pub use error::{AuditError, Code};

@@ -31,11 +31,34 @@ pub fn record(
     if !organization::enabled(organization)? {
         return Ok(());
     }
-    // Before the first entry of the range: later its rows would keep it in the default partition.
+    // Before the first entry of the range: later it would have to be moved there.
     spi::execute(include_str!("../../sql/queries/ensure_partitions.sql"), &[])?;
+    append(category, organization, target_id.map(str::to_string), metadata)
+}
+
+/// Records a purge: in the organization, or in the default one where that is disabled.
+pub fn record_removal(
+    organization: &str,
+    partition: Option<String>,
+    metadata: Option<Value>,
+) -> Result<(), AuditError> {
+    for place in [organization, "default"] {
+        if organization::enabled(place)? {
+            return append("retention_run", place, partition, metadata);
+        }
+    }
+    Ok(())
+}
+
+fn append(
+    category: &str,
+    organization: &str,
+    target_id: Option<String>,
+    metadata: Option<Value>,
+) -> Result<(), AuditError> {
     let context = context::current()?;
     let target_type = vocabulary::category(category)?.target_type;
-    let target = Target::new(target_type, target_id.map(str::to_string), Relation::Primary);
+    let target = Target::new(target_type, target_id, Relation::Primary);
     let own = match metadata {
         Some(Value::Object(own)) => own,
         _ => Map::new(),

@@ -63,6 +63,12 @@ pub fn database() -> u32 {
     u32::from(unsafe { pg_sys::MyDatabaseId })
 }
 
+/// This process's id.
+pub fn process() -> i32 {
+    // SAFETY: a plain variable.
+    unsafe { pg_sys::MyProcPid }
+}
+
 /// How many triggers are running around this one.
 pub fn trigger_depth() -> i32 {
     // SAFETY: the function takes no arguments and returns an int4.

@@ -95,3 +95,17 @@ macro_rules! pg_function {
     };
 }
 pub(crate) use pg_function;
+
+/// Declares the C symbol that a background process begins with; the body gets the place it was started for.
+macro_rules! background_main {
+    ($symbol:ident, $body:expr) => {
+        #[allow(unsafe_code)]
+        #[no_mangle]
+        #[pgrx::pg_guard]
+        pub extern "C-unwind" fn $symbol(place: pgrx::pg_sys::Datum) {
+            let body: fn(usize) = $body;
+            body(place.value());
+        }
+    };
+}
+pub(crate) use background_main;

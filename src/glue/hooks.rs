@@ -13,7 +13,7 @@ use pg_sys::{
 };
 use pgrx::pg_sys;
 
-use super::past_pgrx;
+use super::{past_pgrx, utility};
 
 /// Who has something to write before a query can read it, and when its statement ends.
 #[derive(Clone, Copy)]
@@ -135,6 +135,8 @@ unsafe extern "C-unwind" fn process_utility(
     completion: *mut QueryCompletion,
 ) {
     tell_if_waiting();
+    // SAFETY: the command is about to run.
+    unsafe { utility::before(statement) };
     let run = PREVIOUS_UTILITY.get().unwrap_or(past_pgrx::standard_ProcessUtility);
     // SAFETY: the call is PostgreSQL's own, passed on.
     unsafe { run(statement, text, read_only, context, params, environment, receiver, completion) };

@@ -5,6 +5,8 @@
 
 pub mod args;
 pub mod backend;
+pub mod background;
+pub mod board;
 pub mod bounds;
 pub mod callbacks;
 pub mod error;
@@ -33,6 +35,7 @@ pub mod srf;
 pub mod text;
 pub mod trigger;
 pub mod tuple;
+pub mod utility;
 pub mod varlena;
 pub mod version;
 

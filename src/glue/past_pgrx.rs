@@ -8,9 +8,12 @@ use pgrx::pg_sys::*;
 
 extern "C-unwind" {
     pub fn GetCurrentTimestamp() -> TimestampTz;
+    pub fn die(signal: i32);
     pub fn GetCurrentSubTransactionId() -> SubTransactionId;
     pub fn GetSessionUserId() -> Oid;
     pub fn GetOuterUserId() -> Oid;
+    pub fn get_database_oid(name: *const c_char, missing_ok: bool) -> Oid;
+    pub fn defGetString(option: *mut DefElem) -> *mut c_char;
     pub fn get_namespace_oid(name: *const c_char, missing_ok: bool) -> Oid;
     pub fn get_rel_namespace(relation: Oid) -> Oid;
     pub fn get_rel_relispartition(relation: Oid) -> bool;

@@ -3,12 +3,14 @@
 use std::cell::Cell;
 use std::ffi::{c_char, c_void, CStr, CString};
 
-use audit_log_model::AuditError;
+use audit_log_model::{database_list, AuditError};
 use pgrx::{pg_sys, GucContext, GucFlags, GucRegistry, GucSetting};
 
 use super::error::sqlstate;
 
 static CONTEXT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"*"));
+static RETENTION_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(3_600);
 static AUTO_ENABLE: GucSetting<bool> = GucSetting::<bool>::new(true);
 
 /// Checks a context's text; `with_catalog` says whether tables can be read now.
@@ -43,9 +45,40 @@ pub fn define(check: ContextCheck) {
         GucContext::Suset,
         GucFlags::default(),
     );
+    GucRegistry::define_string_guc(
+        c"audit_log.databases",
+        c"Databases that the background worker serves: *, or names apart by commas.",
+        c"Those without the extension it leaves alone.",
+        &DATABASES,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"audit_log.retention_interval",
+        c"How often the background worker removes what is expired; 0 for never.",
+        c"Without the worker, call audit_log.run_retention() from a scheduler.",
+        &RETENTION_INTERVAL,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
     // SAFETY: a terminated string.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"audit_log".as_ptr()) };
     CHECK.set(Some(check));
+}
+
+/// The databases to be served.
+pub struct Databases(String);
+
+impl Databases {
+    pub fn contains(&self, name: &str) -> bool {
+        database_list::names(&self.0, name)
+    }
+}
+
+pub fn databases() -> Databases {
+    Databases(DATABASES.get().map_or_else(String::new, |list| list.to_string_lossy().into_owned()))
 }
 
 pub fn auto_enable_organizations() -> bool {

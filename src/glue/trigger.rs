@@ -99,6 +99,11 @@ impl TriggerCall {
         }
     }
 
+    /// What a trigger gives back that changes nothing: the row where there is one.
+    pub fn go_on(&self) -> pg_sys::Datum {
+        pg_sys::Datum::from(self.data().tg_trigtuple)
+    }
+
     /// A copy of the first row that lives as long as the transaction.
     pub fn keep_first_row(&self) -> KeptRow {
         // SAFETY: the tuple is valid; the context is the transaction's.

@@ -32,3 +32,14 @@ pub unsafe fn index_beginscan(
     // SAFETY: by contract.
     return unsafe { pg_sys::index_beginscan(table, index, snapshot, keys, 0) };
 }
+
+/// Has this background process end as a session does when it is told to.
+pub fn end_by_sigterm() {
+    // SAFETY: PostgreSQL's own handler.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        pg_sys::pqsignal_be(pg_sys::SIGTERM as i32, Some(super::past_pgrx::die));
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::pqsignal(pg_sys::SIGTERM as i32, Some(super::past_pgrx::die));
+    }
+}

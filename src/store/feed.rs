@@ -5,8 +5,8 @@ use std::cell::Cell;
 use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
-use crate::glue::backend;
 use crate::glue::spi::{self, Arg};
+use crate::glue::{backend, board};
 
 /// Transactions take the low bits of a feed number.
 const TRANSACTION_BITS: u32 = 48;
@@ -20,6 +20,8 @@ struct Epoch {
 
 thread_local! {
     static EPOCH: Cell<Option<Epoch>> = const { Cell::new(None) };
+    /// This transaction wrote entries.
+    static HAS_WRITTEN: Cell<bool> = const { Cell::new(false) };
     /// The table it is from.
     static TABLE: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
 }
@@ -35,6 +37,7 @@ pub fn number() -> Result<i64, AuditError> {
             epoch
         }
     };
+    HAS_WRITTEN.set(true);
     Ok((i64::from(epoch.number) << TRANSACTION_BITS) | backend::transaction() as i64)
 }
 
@@ -99,6 +102,9 @@ pub fn relation_changed(relation: Option<pg_sys::Oid>) {
 
 /// Keeps a number only once the transaction that read or wrote it is over for good.
 pub fn transaction_ended(committed: bool) {
+    if HAS_WRITTEN.replace(false) && committed {
+        board::entries_came();
+    }
     EPOCH.set(EPOCH.get().and_then(|epoch| match (epoch.committed, committed) {
         (true, _) => Some(epoch),
         (false, true) => Some(Epoch { committed: true, ..epoch }),

@@ -1,4 +1,4 @@
-//! The log's tables: appending entries, organizations, vocabulary, context, reading pages.
+//! The log's tables: appending entries, organizations, vocabulary, context, reading pages, retention.
 
 pub mod append;
 pub mod context;
@@ -17,6 +17,7 @@ pub mod pending;
 pub mod provenance;
 pub mod reader;
 pub mod related;
+pub mod retention;
 pub mod session;
 pub mod stamp;
 pub mod sync;

@@ -53,7 +53,13 @@ GRANT EXECUTE ON FUNCTION
   audit_log.enable_organization(text, text), audit_log.disable_organization(text),
   audit_log.grant_read(name, text), audit_log.revoke_read(name, text),
   audit_log.watch(regclass, text, name[], name, name, jsonb, jsonb, name[], name[], text), audit_log.unwatch(regclass),
-  audit_log.ensure_partitions(integer), audit_log.count_entries(), audit_log.import(jsonb[], text)
+  audit_log.ensure_partitions(integer), audit_log.count_entries(), audit_log.import(jsonb[], text),
+  audit_log.partition_interval(), audit_log.set_partition_interval(text),
+  audit_log.set_retention(interval, text, text), audit_log.unset_retention(text, text),
+  audit_log.hold(text, text, text, text, text), audit_log.release_hold(text), audit_log.run_retention(boolean),
+  audit_log.worker_tasks()
+TO audit_log_admin;
+GRANT SELECT ON audit_log.retention, audit_log.retention_rule, audit_log.legal_hold, audit_log.worker_status, audit_log.worker_task, audit_log.partition_setting
 TO audit_log_admin;
 
 GRANT SELECT ON audit_log.live_binding TO audit_log_admin;
@@ -67,7 +73,8 @@ BEGIN
   FOREACH t IN ARRAY ARRAY[
     'audit_log.category_deprecation', 'audit_log.organization_setting', 'audit_log.organization_seen', 'audit_log.relation_name',
     'audit_log.relation_name_id_seq', 'audit_log.feed_epoch', 'audit_log.log_identity', 'audit_log.event_default', 'audit_log.event_target_default',
-    'audit_log.idempotency', 'audit_log.read_binding', 'audit_log.activity_default', 'audit_log.named_default', 'audit_log.counted_until']::regclass[]
+    'audit_log.idempotency', 'audit_log.read_binding', 'audit_log.activity_default', 'audit_log.named_default', 'audit_log.counted_until',
+    'audit_log.partition_setting', 'audit_log.retention_rule', 'audit_log.legal_hold', 'audit_log.purged_until', 'audit_log.purged_feed']::regclass[]
   LOOP
     PERFORM pg_catalog.pg_extension_config_dump(t, '');
   END LOOP;

@@ -1,0 +1,154 @@
+-- Dropping partitions that are all expired: everything is written down first, then locked for a moment.
+
+CREATE FUNCTION audit_log.lock_for_drop(partitions regclass[]) RETURNS boolean
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+  SET lock_timeout = '15ms'
+AS $$
+BEGIN
+  -- Nobody waits for it longer than that: it gives way, and tries again.
+  FOR i IN 1 .. 20 LOOP
+    BEGIN
+      LOCK TABLE ONLY audit_log.event, ONLY audit_log.event_target, ONLY audit_log.activity, ONLY audit_log.named,
+                 ONLY audit_log.event_default, ONLY audit_log.event_target_default, ONLY audit_log.activity_default, ONLY audit_log.named_default
+        IN ACCESS EXCLUSIVE MODE;
+      EXECUTE (SELECT 'LOCK TABLE ONLY ' || pg_catalog.string_agg(p::text, ', ONLY ') || ' IN ACCESS EXCLUSIVE MODE' FROM pg_catalog.unnest(partitions) p);
+      RETURN true;
+    EXCEPTION WHEN lock_not_available THEN
+      PERFORM pg_catalog.pg_sleep(0.02);
+    END;
+  END LOOP;
+  RETURN false;
+END
+$$;
+COMMENT ON FUNCTION audit_log.lock_for_drop(regclass[]) IS 'Takes the locks that dropping partitions takes; false where somebody has one of them for long. Internal.';
+
+CREATE FUNCTION audit_log.before_drop(partition regclass, lower timestamptz, upper timestamptz) RETURNS audit_log.removal[]
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+  SET TimeZone = 'UTC'
+AS $$
+DECLARE
+  name text := (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = partition);
+  feed bigint := audit_log.feed_now();
+  removed audit_log.removal[];
+  highest bigint;
+BEGIN
+  EXECUTE pg_catalog.format('SELECT pg_catalog.array_agg(ROW (c.organization_id, c.category, audit_log.keep_of(c.organization_id, c.category), c.entries,
+      (SELECT pg_catalog.min(e.occurred_at) FROM %1$s e), (SELECT pg_catalog.max(e.occurred_at) FROM %1$s e), $1, true)::audit_log.removal)
+    FROM audit_log.contents($2, $3, $4) c', partition) INTO removed USING name, partition, lower, upper;
+  EXECUTE pg_catalog.format('INSERT INTO audit_log.purged_until AS p (organization_id, until)
+    SELECT o.id, x.newest + interval ''1 microsecond''
+    FROM (SELECT DISTINCT r.organization_id AS id FROM pg_catalog.unnest($1) r) o
+    CROSS JOIN LATERAL (SELECT pg_catalog.max(e.occurred_at) AS newest FROM %s e WHERE e.organization_id = o.id) x
+    WHERE x.newest IS NOT NULL
+    ON CONFLICT ON CONSTRAINT purged_until_pkey DO UPDATE SET until = greatest(p.until, EXCLUDED.until)', partition) USING removed;
+  -- Transactions of late one by one, of the others the highest for all organizations at once.
+  EXECUTE pg_catalog.format('INSERT INTO audit_log.purged_feed AS p (organization_id, feed, is_highest, purged_by, newest)
+    SELECT e.organization_id, e.feed, false, $1, pg_catalog.max(e.occurred_at) FROM %s e WHERE e.feed >= $1 - 10000 GROUP BY e.organization_id, e.feed
+    ON CONFLICT (feed, organization_id) WHERE NOT is_highest DO UPDATE SET purged_by = EXCLUDED.purged_by, newest = greatest(p.newest, EXCLUDED.newest)', partition)
+  USING feed;
+  EXECUTE pg_catalog.format('SELECT pg_catalog.max(e.feed) FROM %s e WHERE e.feed < $1 - 10000', partition) INTO highest USING feed;
+  IF highest IS NOT NULL THEN
+    INSERT INTO audit_log.purged_feed AS p (organization_id, feed, is_highest, purged_by, newest) VALUES ('', highest, true, before_drop.feed, before_drop.upper)
+    ON CONFLICT (organization_id) WHERE is_highest DO UPDATE
+      SET feed = greatest(p.feed, EXCLUDED.feed), purged_by = EXCLUDED.purged_by, newest = greatest(p.newest, EXCLUDED.newest);
+  END IF;
+  PERFORM audit_log.fold_purged_feed();
+  -- Of days that it has in part other partitions have the rest.
+  EXECUTE pg_catalog.format('SELECT audit_log.uncount(pg_catalog.array_agg(ROW (c.day, c.organization_id, c.category, c.actor_type, c.actor_id, c.events)::audit_log.activity))
+    FROM (SELECT (e.occurred_at AT TIME ZONE ''UTC'')::date AS day, e.organization_id, e.category, e.actor_type, e.actor_id, pg_catalog.count(*) AS events
+          FROM %s e CROSS JOIN audit_log.counted_until u
+          WHERE (e.occurred_at < $1 OR e.occurred_at >= $2) AND audit_log.seen_by(e.feed, u.epoch, u.snapshot)
+          GROUP BY GROUPING SETS ((1, 2, 3), (1, 2, 3, 4, 5))) c', partition)
+  USING CASE WHEN lower = pg_catalog.date_trunc('day', lower) THEN lower ELSE pg_catalog.date_trunc('day', lower) + interval '1 day' END,
+        pg_catalog.date_trunc('day', upper);
+  PERFORM audit_log.record_removals(removed);
+  DELETE FROM audit_log.examined x WHERE x.partition = name;
+  RETURN coalesce(removed, '{}');
+END
+$$;
+COMMENT ON FUNCTION audit_log.before_drop(regclass, timestamptz, timestamptz) IS 'Writes down what goes with a partition of event. Internal.';
+
+CREATE FUNCTION audit_log.goes_with(dropped regclass[]) RETURNS SETOF regclass
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  -- What is of no instant that event has a partition for any more, or entries without one.
+  WITH stays AS (SELECT b.lower, b.upper FROM audit_log.partition_bounds('audit_log.event') b WHERE b.partition <> ALL (dropped)),
+       ends AS (SELECT pg_catalog.max(b.upper) AS upper FROM audit_log.partition_bounds('audit_log.event') b WHERE b.partition = ANY (dropped))
+  SELECT b.partition
+  FROM pg_catalog.unnest(ARRAY['audit_log.event_target', 'audit_log.activity', 'audit_log.named']::regclass[]) parent
+  CROSS JOIN LATERAL audit_log.partition_bounds(parent) b
+  WHERE b.upper <= (SELECT e.upper FROM ends e)
+    AND NOT EXISTS (SELECT FROM stays s WHERE s.lower < b.upper AND s.upper > b.lower)
+    -- Their names are kept with the first day of their week.
+    AND NOT EXISTS (SELECT FROM audit_log.event_default d WHERE d.occurred_at >= b.lower AND d.occurred_at < b.upper + interval '7 days')
+$$;
+COMMENT ON FUNCTION audit_log.goes_with(regclass[]) IS 'The partitions of other tables that are of no use once these of event are dropped. Internal.';
+
+CREATE FUNCTION audit_log.drop_expired(at timestamptz, most integer, OUT removed audit_log.removal[], OUT dropped integer)
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+  SET TimeZone = 'UTC'
+  SET DateStyle = 'ISO'
+AS $$
+DECLARE
+  line timestamptz := (SELECT pg_catalog.max(at - r.keep) FROM audit_log.retention r);
+  epoch smallint := audit_log.feed_now() >> 48;
+  -- From here on something may come that is not looked at.
+  seen pg_snapshot := audit_log.committed_snapshot();
+  going regclass[] := '{}';
+  others regclass[];
+  days daterange[] := '{}';
+  firsts date[] := '{}';
+  one record;
+  partition regclass;
+  due regclass[] := ARRAY(SELECT d.partition FROM audit_log.due_for_purge(at) d);
+  is_empty boolean;
+  came_late boolean;
+BEGIN
+  removed := '{}';
+  dropped := 0;
+  FOR one IN SELECT b.* FROM audit_log.partition_bounds('audit_log.event') b WHERE b.upper <= line ORDER BY b.lower LOOP
+    IF one.partition <> ALL (due) THEN
+      EXECUTE pg_catalog.format('SELECT NOT EXISTS (SELECT FROM %s)', one.partition) INTO is_empty;
+      CONTINUE WHEN NOT is_empty;
+    END IF;
+    CONTINUE WHEN NOT audit_log.is_all_expired(one.partition, one.lower, one.upper, at);
+    removed := removed || audit_log.before_drop(one.partition, one.lower, one.upper);
+    going := going || one.partition;
+    days := days || pg_catalog.daterange((one.lower + interval '1 day' - interval '1 microsecond')::date, one.upper::date);
+    firsts := firsts || one.lower::date;
+    EXIT WHEN pg_catalog.cardinality(going) >= most;
+  END LOOP;
+  IF going = '{}' THEN
+    RETURN;
+  END IF;
+  others := ARRAY(SELECT g FROM audit_log.goes_with(going) g);
+  IF NOT audit_log.lock_for_drop(going || others) THEN
+    RAISE EXCEPTION 'expired partitions were not dropped (% and %): the log is in use', going[1], pg_catalog.cardinality(going) - 1
+      USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state',
+            HINT = 'The next run of retention tries again; a long transaction that reads the log holds it up.';
+  END IF;
+  -- Nobody else writes now, and all wait.
+  FOREACH partition IN ARRAY going LOOP
+    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s e WHERE e.feed >= audit_log.unseen_from($1, $2) AND NOT audit_log.seen_by(e.feed, $1, $2))', partition)
+    INTO came_late USING epoch, seen;
+    IF came_late THEN
+      RAISE EXCEPTION 'partition % was not dropped: something was written to it', partition
+        USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention looks at it again.';
+    END IF;
+  END LOOP;
+  EXECUTE (SELECT 'DROP TABLE ' || pg_catalog.string_agg(p::text, ', ') FROM pg_catalog.unnest(going || others) p);
+  dropped := pg_catalog.cardinality(going);
+  -- Where counts or names have a partition of their own that stays, or none.
+  FOR i IN 1 .. dropped LOOP
+    DELETE FROM audit_log.activity a WHERE a.day >= pg_catalog.lower(days[i]) AND a.day < pg_catalog.upper(days[i]);
+    DELETE FROM audit_log.named n WHERE n.day = firsts[i]
+      AND NOT EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower::date = firsts[i])
+      AND NOT EXISTS (SELECT FROM audit_log.event_default d WHERE d.occurred_at >= firsts[i]::timestamptz AND d.occurred_at < firsts[i]::timestamptz + interval '7 days');
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION audit_log.drop_expired(timestamptz, integer) IS 'Drops the oldest partitions of event that are all expired by a clock, so many at the most, and those of their instants of the other tables; what went with them. Holds everybody up from its last steps until the transaction ends. Fails, having done nothing, where the log is in use for long. Internal.';

@@ -1,0 +1,161 @@
+//! Background processes: the launcher, which is connected to no database, and its workers.
+
+use std::time::Duration;
+
+use audit_log_model::AuditError;
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, DynamicBackgroundWorker, SignalWakeFlags};
+use pgrx::{pg_sys, IntoDatum};
+
+use super::error::unwrap_or_raise;
+
+/// After a fault the server starts the launcher anew.
+const RESTART: Duration = Duration::from_secs(5);
+
+/// Whether the server is starting and loads this library for all its processes.
+pub fn is_preloading() -> bool {
+    // SAFETY: a plain variable.
+    unsafe { pg_sys::process_shared_preload_libraries_in_progress }
+}
+
+/// Registers the launcher, while the server starts.
+pub fn register_launcher() {
+    BackgroundWorkerBuilder::new("audit_log launcher")
+        .set_library("audit_log")
+        .set_function("audit_log_launcher")
+        .enable_spi_access()
+        .set_restart_time(Some(RESTART))
+        .load();
+}
+
+/// A worker that the launcher started.
+pub struct Worker(DynamicBackgroundWorker);
+
+impl Worker {
+    /// Starts one for a place on the board; None where the server has no room for it.
+    pub fn start(place: usize) -> Option<Worker> {
+        // SAFETY: a plain variable.
+        let me = unsafe { pg_sys::MyProcPid };
+        let worker = BackgroundWorkerBuilder::new("audit_log worker")
+            .set_library("audit_log")
+            .set_function("audit_log_worker")
+            .set_argument((place as i32).into_datum())
+            .enable_spi_access()
+            .set_notify_pid(me)
+            .load_dynamic();
+        worker.ok().map(Worker)
+    }
+
+    pub fn has_ended(&self) -> bool {
+        use pgrx::bgworkers::BackgroundWorkerStatus::{PostmasterDied, Stopped};
+        matches!(self.0.pid(), Err(Stopped | PostmasterDied))
+    }
+}
+
+/// Makes this process the launcher: signals, and no database.
+pub fn begin_launcher() {
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+    BackgroundWorker::connect_worker_to_spi(None, None);
+}
+
+/// Connects this process to a database, as the bootstrap superuser; it ends by the signal that ends sessions,
+/// in the middle of whatever it does.
+pub fn begin_worker(database: u32) {
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
+    super::version::end_by_sigterm();
+    BackgroundWorker::connect_worker_to_spi_by_oid(Some(pg_sys::Oid::from(database)), None);
+}
+
+/// Waits until it is woken or the time is over; false where this process is to end.
+pub fn wait(time: Duration) -> bool {
+    BackgroundWorker::wait_latch(Some(time))
+}
+
+/// Reads the configuration again, where somebody asked for it.
+pub fn reload() {
+    if BackgroundWorker::sighup_received() {
+        // SAFETY: plain calls, outside a transaction.
+        unsafe {
+            pg_sys::ConfigReloadPending = 0;
+            pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
+        }
+    }
+}
+
+/// Ends this process so that the server starts it again, unless it is shutting down.
+pub fn end() -> ! {
+    // SAFETY: runs what PostgreSQL runs at the end of a process.
+    unsafe { pg_sys::proc_exit(1) };
+    #[allow(unreachable_code)]
+    std::process::exit(1)
+}
+
+/// Whether the server runs for pg_upgrade.
+pub fn is_binary_upgrade() -> bool {
+    // SAFETY: a plain variable.
+    unsafe { pg_sys::IsBinaryUpgrade }
+}
+
+/// Runs something in a transaction of its own. An error ends the process.
+pub fn transaction<T>(run: impl FnOnce() -> Result<T, AuditError>) -> T {
+    // SAFETY: begun and committed in pairs, outside any other; after an error the process ends.
+    unsafe {
+        pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::StartTransactionCommand();
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+    }
+    let result = unwrap_or_raise(run());
+    // SAFETY: as above.
+    unsafe {
+        pg_sys::PopActiveSnapshot();
+        pg_sys::CommitTransactionCommand();
+        pg_sys::pgstat_report_stat(true);
+        pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
+    }
+    result
+}
+
+/// Says what this process is at, for pg_stat_activity.
+pub fn report(what: &std::ffi::CStr) {
+    // SAFETY: a terminated string, which is copied.
+    unsafe { pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, what.as_ptr()) };
+}
+
+/// Whether this database has the extension.
+pub fn has_extension() -> bool {
+    // SAFETY: a plain look-up by a terminated string.
+    unsafe { pg_sys::get_extension_oid(c"audit_log".as_ptr(), true) != pg_sys::InvalidOid }
+}
+
+/// The databases that can be connected to and are no templates: oid and name.
+pub fn databases() -> Vec<(u32, String)> {
+    transaction(|| {
+        let mut found = Vec::new();
+        // SAFETY: a scan of a shared catalog, which is open meanwhile; its rows have this form.
+        unsafe {
+            let catalog = pg_sys::table_open(pg_sys::DatabaseRelationId, pg_sys::AccessShareLock as i32);
+            let scan = pg_sys::systable_beginscan(
+                catalog,
+                pg_sys::InvalidOid,
+                false,
+                std::ptr::null_mut(),
+                0,
+                std::ptr::null_mut(),
+            );
+            loop {
+                let tuple = pg_sys::systable_getnext(scan);
+                if tuple.is_null() {
+                    break;
+                }
+                let form = &*pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_database>(tuple);
+                // A limit of -2 marks one whose drop was interrupted.
+                if form.datallowconn && !form.datistemplate && form.datconnlimit != -2 {
+                    let name = std::ffi::CStr::from_ptr(form.datname.data.as_ptr());
+                    found.push((u32::from(form.oid), name.to_string_lossy().into_owned()));
+                }
+            }
+            pg_sys::systable_endscan(scan);
+            pg_sys::table_close(catalog, pg_sys::AccessShareLock as i32);
+        }
+        Ok(found)
+    })
+}

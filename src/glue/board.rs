@@ -1,0 +1,124 @@
+//! What the launcher, its workers and all sessions tell each other, in shared memory; only where the
+//! library is preloaded.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, Ordering::Relaxed};
+
+use pgrx::{pg_guard, pg_shmem_init, pg_sys, PGRXSharedMemory, PgAtomic};
+
+/// More databases than this are not served.
+pub const PLACES: usize = 256;
+
+/// A database that is served.
+#[derive(Default)]
+pub struct Place {
+    /// Its oid; 0: nobody's place.
+    pub database: AtomicU32,
+    /// When its worker is to run next, Unix microseconds.
+    pub next_run: AtomicI64,
+    /// Somebody asked for it to run at once.
+    pub asked: AtomicBool,
+    /// Entries were committed since a worker began.
+    pub entries_came: AtomicBool,
+    /// The worker that is at work in it; 0: none.
+    pub worker: AtomicI32,
+    /// Until when it is to be left alone, Unix microseconds.
+    pub paused_until: AtomicI64,
+}
+
+struct Board {
+    launcher: AtomicI32,
+    places: [Place; PLACES],
+}
+
+// SAFETY: atomics only.
+unsafe impl PGRXSharedMemory for Board {}
+
+impl Default for Board {
+    fn default() -> Self {
+        Board { launcher: AtomicI32::new(0), places: std::array::from_fn(|_| Place::default()) }
+    }
+}
+
+// SAFETY: the name is this extension's.
+static BOARD: PgAtomic<Board> = unsafe { PgAtomic::new(c"audit_log_board") };
+static IS_THERE: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// Where this session's database has its place.
+    static MINE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Asks for the memory, once, while the server starts.
+#[allow(unexpected_cfgs)] // The macro asks for features of pgrx's own.
+pub fn request() {
+    pg_shmem_init!(BOARD);
+    IS_THERE.store(true, Relaxed);
+}
+
+fn board() -> Option<&'static Board> {
+    IS_THERE.load(Relaxed).then(|| BOARD.get())
+}
+
+/// All places; none where the library is not preloaded.
+pub fn places() -> &'static [Place] {
+    board().map_or(&[], |board| &board.places)
+}
+
+/// The place of a database.
+fn of(database: u32) -> Option<&'static Place> {
+    places().iter().find(|place| place.database.load(Relaxed) == database)
+}
+
+/// Makes this process the launcher.
+pub fn i_am_launcher() {
+    if let Some(board) = board() {
+        // SAFETY: a plain variable.
+        board.launcher.store(unsafe { pg_sys::MyProcPid }, Relaxed);
+    }
+}
+
+fn wake_launcher() {
+    let launcher = board().map_or(0, |board| board.launcher.load(Relaxed));
+    if launcher != 0 {
+        // SAFETY: a plain call; the signal sets the process's latch, and nothing else.
+        unsafe { libc::kill(launcher, libc::SIGUSR1) };
+    }
+}
+
+/// Entries of this session's database were committed.
+pub fn entries_came() {
+    let database = super::backend::database();
+    let places = places();
+    let known = MINE.get().and_then(|mine| places.get(mine));
+    let place = known.filter(|place| place.database.load(Relaxed) == database).or_else(|| {
+        let found = places.iter().position(|place| place.database.load(Relaxed) == database)?;
+        MINE.set(Some(found));
+        places.get(found)
+    });
+    if let Some(place) = place {
+        // Written only where it changes: many sessions share it.
+        if !place.entries_came.load(Relaxed) {
+            place.entries_came.store(true, Relaxed);
+        }
+    }
+}
+
+/// Has a worker look at this session's database at once.
+pub fn ask() {
+    if let Some(place) = of(super::backend::database()) {
+        place.asked.store(true, Relaxed);
+    }
+    wake_launcher();
+}
+
+/// Has the worker of a database end, and none begin for a while: somebody drops, renames or copies it.
+pub fn keep_out(database: u32, until: i64) {
+    let Some(place) = of(database) else { return };
+    place.paused_until.store(until, Relaxed);
+    let worker = place.worker.load(Relaxed);
+    if worker != 0 {
+        // SAFETY: a plain call; PostgreSQL's workers end by this signal.
+        unsafe { libc::kill(worker, libc::SIGTERM) };
+    }
+}

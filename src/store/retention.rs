@@ -1,0 +1,54 @@
+//! What removes entries, and what moves them: two fixed statements that the guard lets pass.
+
+use audit_log_model::AuditError;
+use pgrx::pg_sys;
+
+use super::feed;
+use super::guard::Lifted;
+use crate::glue::backend;
+use crate::glue::spi::{self, Arg};
+use crate::glue::srf::Output;
+
+fn instant(pg_micros: i64) -> Arg {
+    Arg::datum(pg_sys::TIMESTAMPTZOID, Some(pg_sys::Datum::from(pg_micros)))
+}
+
+fn name_of(relation: pg_sys::Oid) -> Result<String, AuditError> {
+    backend::relation_label(relation).ok_or_else(|| AuditError::internal("a partition is gone"))
+}
+
+/// Removes what is expired by a clock within `since..until` of a partition, and gives what went, a row an
+/// organization and category. Instants are PostgreSQL's microseconds.
+pub fn remove_expired(
+    partition: pg_sys::Oid,
+    clock: i64,
+    since: i64,
+    until: i64,
+    output: &mut Output,
+) -> Result<(), AuditError> {
+    super::pending::write()?;
+    let sql =
+        include_str!("../../sql/queries/remove_expired.sql").replace("{partition}", &name_of(partition)?);
+    let args = [instant(clock), instant(since), instant(until), Arg::of(Some(feed::number()?))];
+    let _lifted = Lifted::begin();
+    spi::select_latest(&sql, &args, |rows| rows.iter().try_for_each(|row| output.put(&row)))
+}
+
+/// Moves the rows of `lower..upper` from a default partition to the table of a partition to be; how many.
+pub fn move_entries(
+    source: pg_sys::Oid,
+    target: pg_sys::Oid,
+    lower: i64,
+    upper: i64,
+) -> Result<i64, AuditError> {
+    let default_ones = [c"event_default", c"event_target_default"].map(backend::relation_oid);
+    if !default_ones.contains(&Some(source)) || !backend::is_in_log_schema(target) {
+        return Err(AuditError::internal("entries are moved from a default partition to a partition only"));
+    }
+    super::pending::write()?;
+    let sql = include_str!("../../sql/queries/move_entries.sql")
+        .replace("{source}", &name_of(source)?)
+        .replace("{target}", &name_of(target)?);
+    let _lifted = Lifted::begin();
+    spi::execute(&sql, &[instant(lower), instant(upper)]).map(|count| count as i64)
+}

@@ -1,0 +1,142 @@
+//! The launcher: keeps a place for each database, and starts a worker where one is due.
+//!
+//! A worker is there only while it works, so that nobody who drops or copies a database meets it, and a
+//! server with many databases has few processes.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use audit_log_model::worker_plan::{self, Due};
+
+use crate::glue::background::{self, Worker};
+use crate::glue::board::{self, Place};
+use crate::glue::{backend, setting};
+
+/// Runs until the server shuts down.
+pub fn run() {
+    background::begin_launcher();
+    board::i_am_launcher();
+    let mut launcher = Launcher::default();
+    loop {
+        background::reload();
+        let time = match background::is_binary_upgrade() {
+            true => worker_plan::LONGEST_WAIT,
+            false => launcher.look(),
+        };
+        if !background::wait(Duration::from_micros(time as u64)) {
+            background::end();
+        }
+    }
+}
+
+#[derive(Default)]
+struct Launcher {
+    /// By place.
+    workers: HashMap<usize, Worker>,
+    /// How often in a row a place's worker ended without having noted when to run next.
+    failures: HashMap<usize, u32>,
+    last_starts: HashMap<usize, i64>,
+    has_said_full: bool,
+}
+
+impl Launcher {
+    /// Starts what is due; gives how long to wait, in microseconds.
+    fn look(&mut self) -> i64 {
+        let now = backend::now_unix_micros();
+        self.reap(now);
+        self.assign(now);
+        let places = board::places();
+        let due: Vec<Due> = places.iter().enumerate().filter_map(|(i, place)| self.due(i, place)).collect();
+        let plan = worker_plan::plan(now, &due, self.workers.len());
+        for place in plan.start {
+            self.start(place, now);
+        }
+        plan.wait
+    }
+
+    fn due(&self, i: usize, place: &Place) -> Option<Due> {
+        let is_free = place.database.load(Relaxed) != 0 && !self.workers.contains_key(&i);
+        is_free.then(|| Due {
+            place: i,
+            next_run: place.next_run.load(Relaxed),
+            asked: place.asked.load(Relaxed),
+            entries_came: place.entries_came.load(Relaxed),
+            last_start: self.last_starts.get(&i).copied().unwrap_or(0),
+            paused_until: place.paused_until.load(Relaxed),
+            has_failed: self.failures.contains_key(&i),
+        })
+    }
+
+    fn start(&mut self, i: usize, now: i64) {
+        let place = &board::places()[i];
+        place.asked.store(false, Relaxed);
+        self.last_starts.insert(i, now);
+        place.next_run.store(worker_plan::STARTED, Relaxed);
+        match Worker::start(i) {
+            Some(worker) => {
+                self.workers.insert(i, worker);
+            }
+            None => {
+                place.next_run.store(now + worker_plan::LONGEST_WAIT, Relaxed);
+                self.say_full("audit_log: no background worker could be started; raise max_worker_processes");
+            }
+        }
+    }
+
+    /// Notes which workers have ended, and whether they did what they were to.
+    fn reap(&mut self, now: i64) {
+        let ended: Vec<usize> = self.workers.iter().filter(|(_, w)| w.has_ended()).map(|(i, _)| *i).collect();
+        for i in ended {
+            self.workers.remove(&i);
+            let place = &board::places()[i];
+            place.worker.store(0, Relaxed);
+            match place.next_run.load(Relaxed) {
+                worker_plan::STARTED => {
+                    let failures = self.failures.entry(i).or_default();
+                    *failures += 1;
+                    place.next_run.store(now + worker_plan::delay(*failures), Relaxed);
+                    place.entries_came.store(true, Relaxed);
+                }
+                _ => {
+                    self.failures.remove(&i);
+                }
+            }
+        }
+    }
+
+    /// Gives each database that is to be served a place, and takes it from those that are gone.
+    fn assign(&mut self, now: i64) {
+        let wanted = setting::databases();
+        let databases: HashMap<u32, String> =
+            background::databases().into_iter().filter(|(_, name)| wanted.contains(name)).collect();
+        let mut missing = databases.clone();
+        let mut free = Vec::new();
+        for (i, place) in board::places().iter().enumerate() {
+            let database = place.database.load(Relaxed);
+            let is_kept = missing.remove(&database).is_some();
+            if !is_kept && !self.workers.contains_key(&i) {
+                place.database.store(0, Relaxed);
+                self.failures.remove(&i);
+                free.push(place);
+            }
+        }
+        if missing.len() > free.len() {
+            self.say_full("audit_log: more databases than the background worker serves; name those to be served in audit_log.databases");
+        }
+        for ((database, _), place) in missing.into_iter().zip(free) {
+            place.next_run.store(now, Relaxed);
+            place.paused_until.store(0, Relaxed);
+            // Whatever is there was written while nobody looked.
+            place.entries_came.store(true, Relaxed);
+            place.database.store(database, Relaxed);
+        }
+    }
+
+    fn say_full(&mut self, what: &str) {
+        if !self.has_said_full {
+            self.has_said_full = true;
+            pgrx::warning!("{what}");
+        }
+    }
+}
