@@ -282,9 +282,10 @@ BEGIN
   FOR i IN 1 .. 50 LOOP
     BEGIN
       PERFORM pg_catalog.set_config('lock_timeout', '20ms', true);
-      LOCK TABLE ONLY audit_log.event, ONLY audit_log.event_target, ONLY audit_log.activity, ONLY audit_log.named IN SHARE UPDATE EXCLUSIVE MODE;
-      LOCK TABLE ONLY audit_log.event_default, ONLY audit_log.event_target_default,
-                 ONLY audit_log.activity_default, ONLY audit_log.named_default IN ACCESS EXCLUSIVE MODE;
+      -- The parents, too: a query that was planned by the partitions of before would miss what was moved.
+      LOCK TABLE ONLY audit_log.event, ONLY audit_log.event_target, ONLY audit_log.activity, ONLY audit_log.named,
+                 ONLY audit_log.event_default, ONLY audit_log.event_target_default, ONLY audit_log.activity_default, ONLY audit_log.named_default
+        IN ACCESS EXCLUSIVE MODE;
       locked := true;
       EXIT;
     EXCEPTION WHEN lock_not_available THEN

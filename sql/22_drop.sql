@@ -102,6 +102,7 @@ DECLARE
   others regclass[];
   days daterange[] := '{}';
   firsts date[] := '{}';
+  first date;
   one record;
   partition regclass;
   due regclass[] := ARRAY(SELECT d.partition FROM audit_log.due_for_purge(at) d);
@@ -118,7 +119,9 @@ BEGIN
     CONTINUE WHEN NOT audit_log.is_all_expired(one.partition, one.lower, one.upper, at);
     removed := removed || audit_log.before_drop(one.partition, one.lower, one.upper);
     going := going || one.partition;
-    days := days || pg_catalog.daterange((one.lower + interval '1 day' - interval '1 microsecond')::date, one.upper::date);
+    -- The days that it has as a whole.
+    first := (one.lower + interval '1 day' - interval '1 microsecond')::date;
+    days := days || pg_catalog.daterange(first, greatest(first, one.upper::date));
     firsts := firsts || one.lower::date;
     EXIT WHEN pg_catalog.cardinality(going) >= most;
   END LOOP;

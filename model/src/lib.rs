@@ -23,6 +23,7 @@ pub mod needle;
 pub mod numeric_bytes;
 pub mod page_request;
 pub mod posting;
+pub mod purged;
 pub mod read_plan;
 pub mod schema_refs;
 pub mod snapshot;

@@ -59,8 +59,10 @@ fn read(mut cursor: SyncCursor, arguments: &Arguments) -> Result<SyncPage, Audit
         return Err(AuditError::sync_cursor("the cursor was made for another organization than this call's"));
     }
     cursor.scope = Some(limited_to);
-    let criteria = Criteria::within(&scope(arguments.organization.as_deref())?);
-    sync::read(cursor, &criteria, limit as usize)
+    let scope = scope(arguments.organization.as_deref())?;
+    let page = sync::read(cursor.clone(), &Criteria::within(&scope), limit as usize)?;
+    sync::refuse_purged(&cursor, &page, &scope)?;
+    Ok(page)
 }
 
 fn scope_hash(organization: Option<&str>) -> [u8; 8] {

@@ -318,6 +318,16 @@ pub fn with_snapshot<T>(run: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Runs something by a snapshot of this moment, whatever the transaction's isolation.
+pub fn with_latest_snapshot<T>(run: impl FnOnce() -> T) -> T {
+    // SAFETY: pushed and popped in pairs; an error in between ends the transaction.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
+    let result = run();
+    // SAFETY: as above.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    result
+}
+
 /// A value of one of the extension's row types, from its columns.
 pub fn composite(table: &CStr, columns: &[Option<pg_sys::Datum>]) -> Option<(pg_sys::Oid, pg_sys::Datum)> {
     let relation = relation_oid(table)?;

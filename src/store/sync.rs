@@ -1,13 +1,16 @@
 //! Incremental sync: what came since a cursor, every committed entry exactly once.
 
-use audit_log_model::snapshot::Snapshot;
+use audit_log_model::purged::Purged;
+use audit_log_model::snapshot::{feed as feed_number, Snapshot};
 use audit_log_model::sync_cursor::{Position, SyncCursor};
 use audit_log_model::{AuditError, Code};
 
 use super::criteria::Criteria;
 use super::feed;
 use super::feed_reader::{Delivered, Delta};
+use super::page::Scope;
 use crate::glue::backend;
+use crate::glue::spi::{self, texts, Arg};
 
 /// Before every entry of a feed.
 const BEGINNING: Position = (i64::MIN, [0; 16]);
@@ -100,6 +103,39 @@ pub fn read(cursor: SyncCursor, criteria: &Criteria, limit: usize) -> Result<Syn
         // What was committed meanwhile is for the next call: its positions may be smaller.
         let more = more || !is_new && missing.is_none();
         return Ok(SyncPage { entries, next, more, reached });
+    }
+}
+
+/// Refuses a cursor, and what was read on from it, where a purge took what it had not delivered. Asked after
+/// reading, by what is committed then: what goes meanwhile is noticed, too.
+pub fn refuse_purged(cursor: &SyncCursor, page: &SyncPage, scope: &Scope) -> Result<(), AuditError> {
+    // What every snapshot of the cursor saw is delivered.
+    let first = cursor.base.as_ref().map_or(i64::MIN, |base| base.next_unseen(feed_number(base.epoch, 0)));
+    let (only, but) = match scope {
+        Scope::Only(ids) => (ids.as_slice(), &[][..]),
+        Scope::AllBut(ids) => (&[][..], ids.as_slice()),
+    };
+    let lacks = |purged: Purged| cursor.lacks(&purged) || page.reached.lacks(&purged);
+    let sql = include_str!("../../sql/queries/purged_feed.sql");
+    let lacks_any = backend::with_latest_snapshot(|| {
+        spi::select(sql, &[Arg::of(Some(first)), texts(only), texts(but)], |rows| {
+            Ok(rows.iter().any(|row| {
+                lacks(Purged {
+                    feed: row.get(1).unwrap_or(i64::MAX),
+                    and_below: row.get(2).unwrap_or(true),
+                    by: row.get(3).unwrap_or(i64::MAX),
+                    newest: row.datum(4).map_or(i64::MAX, |at| backend::unix_micros(at.value() as i64)),
+                })
+            }))
+        })
+    })?;
+    match lacks_any {
+        false => Ok(()),
+        true => Err(AuditError::new(
+            Code::CursorExpired,
+            "entries were purged that the cursor has not delivered",
+            "Read more often than entries are purged, and begin anew: SELECT audit_log.sync_start(backfill_start_time => …).",
+        )),
     }
 }
 

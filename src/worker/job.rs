@@ -30,6 +30,10 @@ pub fn run(place: usize) {
             false => Ok(Step { ran: false, next_run: None }),
         });
         if !step.ran {
+            if step.next_run.is_none() {
+                // Without the extension nobody has looked at them.
+                place.entries_came.store(came, Relaxed);
+            }
             place.next_run.store(next_run(step.next_run), Relaxed);
             return;
         }
