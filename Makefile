@@ -32,6 +32,7 @@ test-model: prerequisites
 test-pg15 test-pg16 test-pg17 test-pg18: test-pg%: prerequisites
 	@scripts/postgres.sh $*
 	@scripts/install.sh $(call embedded,$*) dev
+	@[ $* != 15 ] || scripts/pg_cron.sh
 	@scripts/test.sh $*
 
 # Against a server whose own assertions are on, built from source.
