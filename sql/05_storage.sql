@@ -120,20 +120,36 @@ COMMENT ON FUNCTION audit_log.guard(regclass) IS 'Makes a table append-only. Int
 -- an entry: what they have in common is time, eight bytes, and an id is unique by how it is made.
 -- Entries rarely share filter and instant: there is next to nothing to deduplicate. Texts are only
 -- looked up by equality: text_pattern_ops compares their bytes without asking for a collation.
+CREATE FUNCTION audit_log.partition_indexes(table_name text) RETURNS TABLE (definition text)
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 8
+BEGIN ATOMIC
+  SELECT d.definition
+  FROM (VALUES
+    ('event', '(occurred_at) WITH (deduplicate_items = off, fillfactor = 100)'),
+    ('event', '(organization_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off)'),
+    ('event', '(target_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off)'),
+    ('event', '(actor_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE actor_id IS NOT NULL'),
+    ('event', '(effective_actor_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE effective_actor_id IS NOT NULL'),
+    ('event', '(category text_pattern_ops, occurred_at) WITH (deduplicate_items = off)'),
+    -- In the order of the feed, which is mostly that of writing; a transaction's entries share one number.
+    ('event', '(feed) WITH (fillfactor = 100)'),
+    ('event', '(other_type text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE other_type IS NOT NULL'),
+    ('event_target', '(target_id text_pattern_ops, occurred_at, event_id) WITH (deduplicate_items = off)')
+  ) AS d(table_name, definition)
+  WHERE d.table_name = partition_indexes.table_name;
+END;
+COMMENT ON FUNCTION audit_log.partition_indexes(text) IS 'The indexes that partitions of event or event_target have. Internal.';
+
 CREATE FUNCTION audit_log.index_event_partition(partition regclass) RETURNS void
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  definition text;
 BEGIN
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (occurred_at) WITH (deduplicate_items = off, fillfactor = 100)', partition);
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (organization_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off)', partition);
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (target_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off)', partition);
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (actor_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE actor_id IS NOT NULL', partition);
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (effective_actor_id text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE effective_actor_id IS NOT NULL', partition);
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (category text_pattern_ops, occurred_at) WITH (deduplicate_items = off)', partition);
-  -- In the order of the feed, which is mostly that of writing; a transaction's entries share one number.
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (feed) WITH (fillfactor = 100)', partition);
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (other_type text_pattern_ops, occurred_at) WITH (deduplicate_items = off) WHERE other_type IS NOT NULL', partition);
+  FOR definition IN SELECT i.definition FROM audit_log.partition_indexes('event') i LOOP
+    EXECUTE pg_catalog.format('CREATE INDEX ON %s %s', partition, definition);
+  END LOOP;
 END
 $$;
 COMMENT ON FUNCTION audit_log.index_event_partition(regclass) IS 'Gives a partition of event its indexes. Internal.';
@@ -142,8 +158,12 @@ CREATE FUNCTION audit_log.index_event_target_partition(partition regclass) RETUR
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  definition text;
 BEGIN
-  EXECUTE pg_catalog.format('CREATE INDEX ON %s (target_id text_pattern_ops, occurred_at, event_id) WITH (deduplicate_items = off)', partition);
+  FOR definition IN SELECT i.definition FROM audit_log.partition_indexes('event_target') i LOOP
+    EXECUTE pg_catalog.format('CREATE INDEX ON %s %s', partition, definition);
+  END LOOP;
 END
 $$;
 COMMENT ON FUNCTION audit_log.index_event_target_partition(regclass) IS 'Gives a partition of event_target its indexes. Internal.';

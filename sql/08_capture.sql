@@ -20,7 +20,7 @@ CREATE FUNCTION audit_log.capture_moved() RETURNS trigger
 COMMENT ON FUNCTION audit_log.capture_moved() IS 'Statement trigger that ends an UPDATE of a partitioned table; audit_log.watch() makes it.';
 
 CREATE VIEW audit_log.member_trigger WITH (security_invoker = true) AS
-SELECT t.tgrelid, t.tgname
+SELECT t.tgrelid, t.tgname, t.tgenabled
 FROM pg_catalog.pg_trigger t
 WHERE t.tgfoid IN ('audit_log.capture_truncate()'::regprocedure, 'audit_log.capture_moved()'::regprocedure);
 COMMENT ON VIEW audit_log.member_trigger IS 'The statement triggers of watched tables and their partitions. Internal.';
@@ -129,35 +129,46 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.write_row_trigger(regclass, jsonb) IS 'Makes or replaces the row trigger of a watched table. Internal.';
 
+CREATE FUNCTION audit_log.member_triggers_of(kind "char", partitioned boolean) RETURNS TABLE (name name, event text, function text)
+  LANGUAGE sql STABLE ROWS 3
+BEGIN ATOMIC
+  SELECT w.name::name, w.event, w.function
+  FROM (VALUES ('!audit_log_truncate', 'AFTER TRUNCATE', 'capture_truncate'),
+               ('!audit_log_truncating', 'BEFORE TRUNCATE', 'capture_truncate'),
+               ('!audit_log_moved', 'AFTER UPDATE', 'capture_moved')) AS w(name, event, function)
+  WHERE (kind IN ('r', 'p') OR (kind = 'f' AND pg_catalog.current_setting('server_version_num')::integer >= 160000))
+    AND (partitioned OR w.name = '!audit_log_truncate')
+    AND (kind = 'p' OR w.name <> '!audit_log_moved');
+END;
+COMMENT ON FUNCTION audit_log.member_triggers_of("char", boolean) IS 'The statement triggers that a table of a kind has, being watched by itself or in a watched partitioned table. Internal.';
+
 CREATE FUNCTION audit_log.write_member_triggers(relation regclass) RETURNS void
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   member record;
-  foreign_too boolean := pg_catalog.current_setting('server_version_num')::integer >= 160000;
+  state "char";
   partitioned boolean := (SELECT c.relkind = 'p' FROM pg_catalog.pg_class c WHERE c.oid = relation);
 BEGIN
   FOR member IN
     SELECT c.oid::regclass AS relid, wanted.*
     FROM (SELECT relation AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(relation) p) tree
     JOIN pg_catalog.pg_class c ON c.oid = tree.relid
-    CROSS JOIN (VALUES ('!audit_log_truncate', 'AFTER TRUNCATE', 'capture_truncate'),
-                       ('!audit_log_truncating', 'BEFORE TRUNCATE', 'capture_truncate'),
-                       ('!audit_log_moved', 'AFTER UPDATE', 'capture_moved')) AS wanted(name, event, function)
-    WHERE (c.relkind IN ('r', 'p') OR (foreign_too AND c.relkind = 'f'))
-      AND (partitioned OR wanted.name = '!audit_log_truncate')
-      AND (c.relkind = 'p' OR wanted.name <> '!audit_log_moved')
+    CROSS JOIN LATERAL audit_log.member_triggers_of(c.relkind, partitioned) wanted
   LOOP
     -- Asked anew for each: the event trigger, fired by the one before, may have made it.
-    CONTINUE WHEN EXISTS (SELECT FROM audit_log.member_trigger t WHERE t.tgrelid = member.relid AND t.tgname = member.name);
-    EXECUTE pg_catalog.format('CREATE TRIGGER %I %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION audit_log.%I()',
-                              member.name, member.event, member.relid, member.function);
+    state := (SELECT t.tgenabled FROM audit_log.member_trigger t WHERE t.tgrelid = member.relid AND t.tgname = member.name);
+    CONTINUE WHEN state = 'A';
+    IF state IS NULL THEN
+      EXECUTE pg_catalog.format('CREATE TRIGGER %I %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION audit_log.%I()',
+                                member.name, member.event, member.relid, member.function);
+    END IF;
     EXECUTE pg_catalog.format('ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %I', member.relid, member.name);
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION audit_log.write_member_triggers(regclass) IS 'Makes the statement triggers that a watched table and its partitions lack. Internal.';
+COMMENT ON FUNCTION audit_log.write_member_triggers(regclass) IS 'Makes the statement triggers that a watched table and its partitions lack, and enables those that are disabled. Internal.';
 
 CREATE FUNCTION audit_log.drop_member_triggers(relation regclass) RETURNS void
   LANGUAGE plpgsql

@@ -271,6 +271,8 @@ BEGIN
     'relation_id', audit_log.relation_id(audit_log.relation_label(relation), (before ->> 'relation_id')::integer),
     'target_type', type_code,
     'target_id', audit_log.column_refs(relation, 'target_id', key),
+    -- For doctor(): whether the key was the table's own.
+    'by_primary_key', key IS NOT DISTINCT FROM audit_log.primary_key(relation),
     'target_name', audit_log.column_ref(relation, 'target_name', target_name),
     'organization', audit_log.column_ref(relation, 'organization', organization),
     'parents', audit_log.watch_parents(relation, parents),

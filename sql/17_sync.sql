@@ -25,10 +25,28 @@ CREATE FUNCTION audit_log.settled_below() RETURNS bigint
   LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'audit_log_settled_below';
 COMMENT ON FUNCTION audit_log.settled_below() IS 'The feed number below which every transaction is over, by the running query''s snapshot. Internal.';
 
+-- A foreign table, as no index of PostgreSQL's can be on position without costing every write: it is read
+-- by the index on event.feed, in the order of position, from where WHERE position > … says.
+CREATE FUNCTION audit_log.feed_handler() RETURNS fdw_handler
+  LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_feed_handler';
+COMMENT ON FUNCTION audit_log.feed_handler() IS 'What PostgreSQL calls to scan feed_rows. Internal.';
+CREATE FOREIGN DATA WRAPPER audit_log_feed HANDLER audit_log.feed_handler NO VALIDATOR;
+COMMENT ON FOREIGN DATA WRAPPER audit_log_feed IS 'Reads the audit log of this database in the order of positions; goes nowhere else.';
+CREATE SERVER audit_log_feed FOREIGN DATA WRAPPER audit_log_feed;
+COMMENT ON SERVER audit_log_feed IS 'The audit log of this database.';
+CREATE FOREIGN TABLE audit_log.feed_rows (
+  id uuid, occurred_at timestamptz, recorded_at timestamptz, organization_id text COLLATE "C", category text COLLATE "C", operation text,
+  actor_type text COLLATE "C", actor_id text COLLATE "C", actor_name text, actor_email text,
+  effective_actor_type text COLLATE "C", effective_actor_id text COLLATE "C", effective_actor_name text, effective_actor_email text,
+  target_type text COLLATE "C", target_id text COLLATE "C", target_name text, targets jsonb, before jsonb, after jsonb, changes jsonb, metadata jsonb,
+  remote_addr inet, access_route inet[], user_agent text, request_id text, database_user text, application_name text,
+  relation text, transaction_id xid8, "position" text COLLATE "C")
+  SERVER audit_log_feed;
+COMMENT ON FOREIGN TABLE audit_log.feed_rows IS 'Settled entries; read them through audit_log.feed.';
+
 CREATE VIEW audit_log.feed WITH (security_invoker = true) AS
-SELECT e.* FROM audit_log.entry e
-WHERE e.position < pg_catalog.lpad(pg_catalog.to_hex((SELECT audit_log.settled_below())), 16, '0');
-COMMENT ON VIEW audit_log.feed IS 'Entries for tools that track one column: WHERE position > … ORDER BY position never misses one, as an entry appears only when all before it have.';
+SELECT f.* FROM audit_log.feed_rows f;
+COMMENT ON VIEW audit_log.feed IS 'Entries for tools that track one column: WHERE position > … ORDER BY position reads what is behind, in order, and never misses one, as an entry appears only when all before it have. Other conditions are checked row by row.';
 COMMENT ON COLUMN audit_log.feed.id IS 'UUIDv7; unique; orders entries of one occurred_at.';
 COMMENT ON COLUMN audit_log.feed.occurred_at IS 'When it happened: the clock at capture, or what record() was given.';
 COMMENT ON COLUMN audit_log.feed.recorded_at IS 'When the database stored it.';

@@ -77,7 +77,8 @@ CREATE FUNCTION audit_log.new_partition(parent regclass, lower timestamptz) RETU
 AS $$
 DECLARE
   parent_name name := (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = parent);
-  child text := parent_name || '_p' || pg_catalog.to_char(lower, CASE WHEN lower = pg_catalog.date_trunc('day', lower) THEN 'YYYYMMDD' ELSE 'YYYYMMDD_HH24' END);
+  child text := parent_name || '_p' || pg_catalog.to_char(lower, CASE lower WHEN pg_catalog.date_trunc('day', lower) THEN 'YYYYMMDD'
+    WHEN pg_catalog.date_trunc('hour', lower) THEN 'YYYYMMDD_HH24' ELSE 'YYYYMMDD_HH24MISSUS' END);
 BEGIN
   IF pg_catalog.to_regclass('audit_log.' || pg_catalog.quote_ident(child)) IS NOT NULL THEN
     RETURN NULL;
@@ -118,7 +119,7 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.finish_partition(regclass, text) IS 'Gives the table of a partition its indexes and, where entries are in it, its guard. Internal.';
 
-CREATE FUNCTION audit_log.create_partition(parent regclass, lower timestamptz, upper timestamptz) RETURNS boolean
+CREATE FUNCTION audit_log.build_partition(parent regclass, lower timestamptz, upper timestamptz) RETURNS text
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
   SET TimeZone = 'UTC'
@@ -130,21 +131,45 @@ DECLARE
 BEGIN
   -- Days are never divided.
   IF lower >= upper OR key = 'day' AND (lower <> pg_catalog.date_trunc('day', lower) OR upper <> pg_catalog.date_trunc('day', upper)) THEN
-    RETURN false;
+    RETURN NULL;
   END IF;
   -- What is in the default partition already is moved by move_from_default(); attaching would fail.
   EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %1$s_default WHERE %2$I >= $1 AND %2$I < $2)', parent, key)
   INTO in_default USING lower, upper;
   IF in_default THEN
-    RETURN false;
+    RETURN NULL;
   END IF;
   child := audit_log.new_partition(parent, lower);
-  IF child IS NULL THEN
-    RETURN false;
+  IF child IS NOT NULL THEN
+    PERFORM audit_log.finish_partition(parent, child);
   END IF;
-  PERFORM audit_log.finish_partition(parent, child);
+  RETURN child;
+END
+$$;
+COMMENT ON FUNCTION audit_log.build_partition(regclass, timestamptz, timestamptz) IS 'Makes the table of a partition with all it has, not attached; its name, or NULL where that is taken or the range has rows in the default partition. Internal.';
+
+CREATE FUNCTION audit_log.attach_or_drop(parent regclass, child text, lower timestamptz, upper timestamptz) RETURNS boolean
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
   PERFORM audit_log.attach_partition(parent, child, lower, upper);
   RETURN true;
+EXCEPTION WHEN check_violation THEN
+  EXECUTE pg_catalog.format('DROP TABLE audit_log.%I', child);
+  RETURN false;
+END
+$$;
+COMMENT ON FUNCTION audit_log.attach_or_drop(regclass, text, timestamptz, timestamptz) IS 'Makes an empty table a partition; false, and drops it, where something of its range was written to the default partition meanwhile. Internal.';
+
+CREATE FUNCTION audit_log.create_partition(parent regclass, lower timestamptz, upper timestamptz) RETURNS boolean
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  child text := audit_log.build_partition(parent, lower, upper);
+BEGIN
+  RETURN child IS NOT NULL AND audit_log.attach_or_drop(parent, child, lower, upper);
 END
 $$;
 COMMENT ON FUNCTION audit_log.create_partition(regclass, timestamptz, timestamptz) IS 'Creates one partition; false where it is there already or its range already has rows in the default partition. Internal.';
@@ -154,37 +179,60 @@ CREATE FUNCTION audit_log.unit_of(parent regclass, unit text) RETURNS text
 RETURN CASE WHEN unit = 'hour' AND audit_log.partition_key(parent) = 'day' THEN 'day' ELSE unit END;
 COMMENT ON FUNCTION audit_log.unit_of(regclass, text) IS 'The interval a table of the log is partitioned by: what is kept by days has at least days. Internal.';
 
+CREATE FUNCTION audit_log.missing_partitions(at timestamptz, ahead integer)
+  RETURNS TABLE (parent regclass, lower timestamptz, upper timestamptz)
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+  SET TimeZone = 'UTC'
+AS $$
+  -- Partitions of another interval may take up part of one: what is left can be several pieces.
+  SELECT p.parent, pg_catalog.lower(piece), pg_catalog.upper(piece)
+  FROM audit_log.partition_interval() unit
+  CROSS JOIN pg_catalog.unnest(ARRAY['audit_log.event', 'audit_log.event_target', 'audit_log.activity', 'audit_log.named']::regclass[])
+    WITH ORDINALITY p(parent, place)
+  CROSS JOIN audit_log.unit_of(p.parent, unit) own
+  CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.range_agg(pg_catalog.tstzrange(b.lower, b.upper)), '{}') AS ranges
+                      FROM audit_log.partition_bounds(p.parent) b) taken
+  CROSS JOIN pg_catalog.generate_series(pg_catalog.date_trunc(own, at),
+    pg_catalog.date_trunc(unit, at)
+      + coalesce(ahead, CASE unit WHEN 'hour' THEN 72 WHEN 'day' THEN 14 WHEN 'week' THEN 4 ELSE 3 END) * ('1 ' || unit)::interval,
+    ('1 ' || own)::interval) first
+  CROSS JOIN pg_catalog.unnest(pg_catalog.tstzmultirange(pg_catalog.tstzrange(first, first + ('1 ' || own)::interval)) - taken.ranges) piece
+  WHERE pg_catalog.upper(piece) > at
+  ORDER BY first, p.place, piece
+$$;
+COMMENT ON FUNCTION audit_log.missing_partitions(timestamptz, integer) IS 'The ranges from an instant on, so many intervals ahead, that have no partition. Internal.';
+
 CREATE FUNCTION audit_log.make_partitions(at timestamptz, ahead integer) RETURNS integer
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
-  SET TimeZone = 'UTC'
   SET lock_timeout = '40ms'
 AS $$
 DECLARE
-  unit text := audit_log.partition_interval();
-  step interval := ('1 ' || unit)::interval;
-  first timestamptz := pg_catalog.date_trunc(unit, at);
+  missing record;
+  child text;
+  parents regclass[] := '{}';
+  children text[] := '{}';
+  lowers timestamptz[] := '{}';
+  uppers timestamptz[] := '{}';
   created integer := 0;
-  parent regclass;
-  instant timestamptz;
-  room record;
 BEGIN
-  FOR i IN 0 .. coalesce(ahead, CASE unit WHEN 'hour' THEN 72 WHEN 'day' THEN 14 WHEN 'week' THEN 4 ELSE 3 END) LOOP
-    FOREACH parent IN ARRAY ARRAY['audit_log.event', 'audit_log.event_target', 'audit_log.activity', 'audit_log.named']::regclass[] LOOP
-      -- Partitions of another interval may take up part of this one: what is left can be several pieces.
-      instant := CASE WHEN i = 0 THEN at ELSE first + i * step END;
-      WHILE instant < first + (i + 1) * step LOOP
-        SELECT r.lower, r.upper INTO room FROM audit_log.free_range(parent, audit_log.unit_of(parent, unit), instant) r;
-        IF room.lower IS NOT NULL THEN
-          -- One session at a time, by a lock that nobody else may take.
-          LOCK TABLE audit_log.feed_epoch IN SHARE UPDATE EXCLUSIVE MODE;
-          created := created + audit_log.create_partition(parent, room.lower, room.upper)::integer;
-          instant := room.upper;
-        ELSE
-          instant := (SELECT pg_catalog.min(b.upper) FROM audit_log.partition_bounds(parent) b WHERE b.upper > instant);
-        END IF;
-      END LOOP;
-    END LOOP;
+  IF NOT EXISTS (SELECT FROM audit_log.missing_partitions(at, ahead)) THEN
+    RETURN 0;
+  END IF;
+  -- One session at a time, by a lock that nobody else may take.
+  LOCK TABLE audit_log.feed_epoch IN SHARE UPDATE EXCLUSIVE MODE;
+  FOR missing IN SELECT m.* FROM audit_log.missing_partitions(at, ahead) m LOOP
+    child := audit_log.build_partition(missing.parent, missing.lower, missing.upper);
+    CONTINUE WHEN child IS NULL;
+    parents := parents || missing.parent;
+    children := children || child;
+    lowers := lowers || missing.lower;
+    uppers := uppers || missing.upper;
+  END LOOP;
+  -- The default partitions are locked from the first of these until the transaction ends.
+  FOR i IN 1 .. pg_catalog.cardinality(children) LOOP
+    created := created + audit_log.attach_or_drop(parents[i], children[i], lowers[i], uppers[i])::integer;
   END LOOP;
   RETURN created;
 END
@@ -274,6 +322,20 @@ BEGIN
       ELSE 'ALTER TABLE audit_log.%I ADD CONSTRAINT moved CHECK (occurred_at >= %L AND occurred_at < %L)' END, child, room.lower, room.upper);
     moved := moved + audit_log.move_rows(parent, child, room.lower, room.upper);
     PERFORM audit_log.finish_partition(parent, child);
+    IF parent = 'audit_log.event'::regclass AND room.lower::date <> pg_catalog.date_trunc('week', at)::date THEN
+      -- Names go by the first day of the partition that entries are in; of what is not counted they come later.
+      EXECUTE pg_catalog.format('INSERT INTO audit_log.%I (day, is_actor, organization_id, type, id, name)
+        SELECT DISTINCT $1, m.is_actor, e.organization_id, m.type, m.id, m.name
+        FROM audit_log.%I e
+        CROSS JOIN LATERAL audit_log.names_of(e.actor_type, e.actor_id, e.actor_name, e.effective_actor_type, e.effective_actor_id,
+          e.effective_actor_name, e.target_type, e.target_id, e.target_name, e.targets) m
+        CROSS JOIN audit_log.counted_until u
+        WHERE audit_log.seen_by(e.feed, u.epoch, u.snapshot)
+        ON CONFLICT DO NOTHING',
+        coalesce((SELECT n.child FROM pg_catalog.unnest(parents, children, lowers, uppers) n(parent, child, lower, upper)
+                  WHERE n.parent = 'audit_log.named'::regclass AND room.lower >= n.lower AND room.lower < n.upper), 'named'), child)
+      USING room.lower::date;
+    END IF;
   END LOOP;
   IF parents = '{}' THEN
     RETURN 0;
@@ -297,22 +359,13 @@ BEGIN
       USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention tries again.';
   END IF;
   FOR i IN 1 .. pg_catalog.cardinality(parents) LOOP
-    -- What came meanwhile.
-    moved := moved + audit_log.move_rows(parents[i], children[i], lowers[i], uppers[i]);
+    -- What came meanwhile; counts and names did not.
+    IF audit_log.partition_key(parents[i]) = 'occurred_at' THEN
+      moved := moved + audit_log.move_rows(parents[i], children[i], lowers[i], uppers[i]);
+    END IF;
     PERFORM audit_log.attach_partition(parents[i], children[i], lowers[i], uppers[i]);
     -- Direct writing is for tables without constraints of their own.
     EXECUTE pg_catalog.format('ALTER TABLE audit_log.%I DROP CONSTRAINT moved', children[i]);
-    IF parents[i] = 'audit_log.event'::regclass AND lowers[i]::date <> pg_catalog.date_trunc('week', at)::date THEN
-      -- Names go by the first day of the partition that entries are in.
-      EXECUTE pg_catalog.format('INSERT INTO audit_log.named (day, is_actor, organization_id, type, id, name)
-        SELECT DISTINCT $1, m.is_actor, e.organization_id, m.type, m.id, m.name
-        FROM audit_log.%I e
-        CROSS JOIN LATERAL audit_log.names_of(e.actor_type, e.actor_id, e.actor_name, e.effective_actor_type, e.effective_actor_id,
-          e.effective_actor_name, e.target_type, e.target_id, e.target_name, e.targets) m
-        CROSS JOIN audit_log.counted_until u
-        WHERE audit_log.seen_by(e.feed, u.epoch, u.snapshot)
-        ON CONFLICT DO NOTHING', children[i]) USING lowers[i]::date;
-    END IF;
   END LOOP;
   RETURN moved;
 END

@@ -36,6 +36,17 @@ CREATE TYPE audit_log.removal AS (
   organization_id text, category text, keep interval, entries bigint, oldest timestamptz, newest timestamptz, partition text, dropped boolean);
 COMMENT ON TYPE audit_log.removal IS 'What a purge removes of an organization''s category: how many entries, by which rule, of what time, of which partition and whether with it.';
 
+CREATE FUNCTION audit_log.names_are_stale(partition text) RETURNS void
+  LANGUAGE sql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  -- Looked at by no rules at all, where it was not looked at yet.
+  INSERT INTO audit_log.examined AS x (partition, rules, at, epoch, snapshot, names_stale_since)
+  VALUES (names_are_stale.partition, '', '-infinity', 0, '1:1:', pg_catalog.clock_timestamp())
+  ON CONFLICT ON CONSTRAINT examined_pkey DO UPDATE SET names_stale_since = coalesce(x.names_stale_since, EXCLUDED.names_stale_since)
+$$;
+COMMENT ON FUNCTION audit_log.names_are_stale(text) IS 'Notes that named may have names under a partition of event that its entries do not have any more. Internal.';
+
 CREATE FUNCTION audit_log.feed_now() RETURNS bigint
   LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'audit_log_feed_now';
 COMMENT ON FUNCTION audit_log.feed_now() IS 'The feed number of what this transaction writes. Internal.';

@@ -30,7 +30,7 @@ CREATE FUNCTION audit_log.before_drop(partition regclass, lower timestamptz, upp
 AS $$
 DECLARE
   name text := (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = partition);
-  feed bigint := audit_log.feed_now();
+  own_feed bigint := audit_log.feed_now();
   removed audit_log.removal[];
   highest bigint;
 BEGIN
@@ -47,10 +47,10 @@ BEGIN
   EXECUTE pg_catalog.format('INSERT INTO audit_log.purged_feed AS p (organization_id, feed, is_highest, purged_by, newest)
     SELECT e.organization_id, e.feed, false, $1, pg_catalog.max(e.occurred_at) FROM %s e WHERE e.feed >= $1 - 10000 GROUP BY e.organization_id, e.feed
     ON CONFLICT (feed, organization_id) WHERE NOT is_highest DO UPDATE SET purged_by = EXCLUDED.purged_by, newest = greatest(p.newest, EXCLUDED.newest)', partition)
-  USING feed;
-  EXECUTE pg_catalog.format('SELECT pg_catalog.max(e.feed) FROM %s e WHERE e.feed < $1 - 10000', partition) INTO highest USING feed;
+  USING own_feed;
+  EXECUTE pg_catalog.format('SELECT pg_catalog.max(e.feed) FROM %s e WHERE e.feed < $1 - 10000', partition) INTO highest USING own_feed;
   IF highest IS NOT NULL THEN
-    INSERT INTO audit_log.purged_feed AS p (organization_id, feed, is_highest, purged_by, newest) VALUES ('', highest, true, before_drop.feed, before_drop.upper)
+    INSERT INTO audit_log.purged_feed AS p (organization_id, feed, is_highest, purged_by, newest) VALUES ('', highest, true, own_feed, before_drop.upper)
     ON CONFLICT (organization_id) WHERE is_highest DO UPDATE
       SET feed = greatest(p.feed, EXCLUDED.feed), purged_by = EXCLUDED.purged_by, newest = greatest(p.newest, EXCLUDED.newest);
   END IF;
@@ -151,6 +151,12 @@ BEGIN
     DELETE FROM audit_log.named n WHERE n.day = firsts[i]
       AND NOT EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower::date = firsts[i])
       AND NOT EXISTS (SELECT FROM audit_log.event_default d WHERE d.occurred_at >= firsts[i]::timestamptz AND d.occurred_at < firsts[i]::timestamptz + interval '7 days');
+    -- Others have names under the same day.
+    IF EXISTS (SELECT FROM audit_log.named n WHERE n.day = firsts[i]) THEN
+      PERFORM audit_log.names_are_stale(coalesce(
+        (SELECT c.relname FROM audit_log.partition_bounds('audit_log.event') b JOIN pg_catalog.pg_class c ON c.oid = b.partition
+         WHERE b.lower::date = firsts[i] LIMIT 1), 'event_default'));
+    END IF;
   END LOOP;
 END
 $$;

@@ -80,10 +80,14 @@ CREATE FUNCTION audit_log.tidy_next() RETURNS boolean
 AS $$
 DECLARE
   one record;
+  days date[];
+  partitions name[];
+  entries text;
 BEGIN
+  -- A key that is being used anew meanwhile has another id.
   DELETE FROM audit_log.idempotency i
-  WHERE (i.organization_id, i.key) IN (
-    SELECT k.organization_id, k.key FROM audit_log.idempotency k
+  WHERE (i.organization_id, i.key, i.event_id) IN (
+    SELECT k.organization_id, k.key, k.event_id FROM audit_log.idempotency k
     WHERE k.occurred_at < (SELECT pg_catalog.max(u.until) FROM audit_log.purged_until u)
       AND NOT EXISTS (SELECT FROM audit_log.event e WHERE e.occurred_at = k.occurred_at AND e.id = k.event_id)
     LIMIT 10000);
@@ -100,17 +104,25 @@ BEGIN
     RETURN false;
   END IF;
   PERFORM audit_log.lock_for_purge();
+  -- Partitions that begin on one day share it; with a Monday also what is in the default one of its week.
+  days := CASE WHEN one.day IS NOT NULL THEN ARRAY[one.day] ELSE ARRAY(
+    SELECT d.day FROM (SELECT DISTINCT n.day FROM audit_log.named n) d
+    WHERE CASE WHEN d.day = pg_catalog.date_trunc('week', d.day)::date
+               THEN NOT EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower = d.day AND b.upper >= d.day + 7)
+               ELSE NOT EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower::date = d.day) END) END;
+  SELECT pg_catalog.array_agg(c.relname),
+         coalesce(pg_catalog.string_agg(pg_catalog.format('SELECT %L::date AS day, e.* FROM %s e UNION ALL ', b.lower::date, b.partition), ''), '')
+  INTO partitions, entries
+  FROM audit_log.partition_bounds('audit_log.event') b JOIN pg_catalog.pg_class c ON c.oid = b.partition WHERE b.lower::date = ANY (days);
   EXECUTE pg_catalog.format('DELETE FROM audit_log.named n
-    WHERE %s AND NOT EXISTS (
-      SELECT FROM (SELECT DISTINCT e.organization_id, m.is_actor, m.type, m.id, m.name FROM %s e
+    WHERE n.day = ANY ($1) AND NOT EXISTS (
+      SELECT FROM (SELECT DISTINCT e.day, e.organization_id, m.is_actor, m.type, m.id, m.name
+                   FROM (%s SELECT pg_catalog.date_trunc(''week'', e.occurred_at)::date AS day, e.* FROM audit_log.event_default e) e
                    CROSS JOIN LATERAL audit_log.names_of(e.actor_type, e.actor_id, e.actor_name, e.effective_actor_type, e.effective_actor_id,
                      e.effective_actor_name, e.target_type, e.target_id, e.target_name, e.targets) m) k
-      WHERE (k.organization_id, k.is_actor, k.type) = (n.organization_id, n.is_actor, n.type)
-        AND coalesce(k.id, '''') = coalesce(n.id, '''') AND coalesce(k.name, '''') = coalesce(n.name, ''''))',
-    coalesce(pg_catalog.format('n.day = %L::date AND (SELECT pg_catalog.count(*) FROM audit_log.partition_bounds(''audit_log.event'') b WHERE b.lower::date = %1$L::date) = 1', one.day),
-             -- Weeks that a partition begins are its.
-             'n.day <> ALL (SELECT b.lower::date FROM audit_log.partition_bounds(''audit_log.event'') b)'), one.relation);
-  UPDATE audit_log.examined x SET names_stale_since = NULL WHERE x.partition = one.partition;
+      WHERE (k.day, k.organization_id, k.is_actor, k.type) = (n.day, n.organization_id, n.is_actor, n.type)
+        AND coalesce(k.id, '''') = coalesce(n.id, '''') AND coalesce(k.name, '''') = coalesce(n.name, ''''))', entries) USING days;
+  UPDATE audit_log.examined x SET names_stale_since = NULL WHERE x.partition = one.partition OR x.partition = ANY (partitions);
   RETURN true;
 END
 $$;
@@ -133,7 +145,11 @@ BEGIN
       WHEN 'partitions' THEN PERFORM audit_log.make_partitions(at, NULL);
       WHEN 'counts' THEN PERFORM audit_log.count_entries();
       WHEN 'clear' THEN SELECT c.removed, c.more INTO removed, more FROM audit_log.clear_next(at, 20000) c;
-      WHEN 'move' THEN more := coalesce(audit_log.move_from_default(audit_log.next_to_move()), 0) > 0;
+      WHEN 'move' THEN
+        more := coalesce(audit_log.move_from_default(audit_log.next_to_move()), 0) > 0;
+        IF more THEN
+          PERFORM audit_log.names_are_stale('event_default');
+        END IF;
       WHEN 'drop' THEN
         PERFORM audit_log.lock_for_purge();
         SELECT d.removed, d.dropped INTO removed, counted FROM audit_log.drop_expired(at, 4) d;

@@ -7,7 +7,8 @@ use pgrx::IntoDatum;
 use crate::glue::error::unwrap_or_raise;
 use crate::glue::function::{background_main, nothing, pg_function, uuid};
 use crate::glue::{
-    backend, background, board, callbacks, hooks, jsonb, jsonb_read, partition, setting, utility,
+    backend, background, board, callbacks, foreign_scan, hooks, jsonb, jsonb_read, partition, setting,
+    utility,
 };
 use crate::{api, capture, store, worker};
 
@@ -221,6 +222,11 @@ pg_function!(audit_log_record_removal, pg_finfo_audit_log_record_removal, |call|
     let organization = args.text(0).unwrap_or_default();
     let metadata = args.json(2, "metadata")?;
     api::configuration::record_removal(&organization, args.text(1), metadata).map(nothing)
+});
+
+pg_function!(audit_log_feed_handler, pg_finfo_audit_log_feed_handler, |call| {
+    call.args();
+    Ok(Some(foreign_scan::handler(&api::feed::TABLE)))
 });
 
 pg_function!(audit_log_id_instant, pg_finfo_audit_log_id_instant, |call| {

@@ -27,4 +27,6 @@ extension_sql_file!("../sql/20_retention.sql", name = "retention", requires = ["
 extension_sql_file!("../sql/21_purge.sql", name = "purge", requires = ["retention"]);
 extension_sql_file!("../sql/22_drop.sql", name = "drop", requires = ["purge"]);
 extension_sql_file!("../sql/23_worker.sql", name = "worker", requires = ["drop"]);
-extension_sql_file!("../sql/24_grants.sql", name = "grants", requires = ["worker"], finalize);
+extension_sql_file!("../sql/24_doctor.sql", name = "doctor", requires = ["worker"]);
+extension_sql_file!("../sql/25_doctor_log.sql", name = "doctor_log", requires = ["doctor"]);
+extension_sql_file!("../sql/26_grants.sql", name = "grants", requires = ["doctor_log"], finalize);

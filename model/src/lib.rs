@@ -11,6 +11,7 @@ pub mod database_list;
 pub mod error;
 pub mod event;
 pub mod event_id;
+pub mod feed_position;
 pub mod format;
 pub mod import;
 pub mod import_entry;

@@ -29,11 +29,18 @@ fn pg_cron_keeps_the_log_in_order() {
     assert_eq!(one(&mut db, "SELECT count(*) FROM audit_log.entry WHERE category = 'job_created'"), "29");
     assert_eq!(one(&mut db, "SELECT count(*) FROM audit_log.event_default"), "0", "they were moved");
     assert_eq!(
-        one(&mut db, "SELECT count(*) >= 5 FROM audit_log.partition_bounds('audit_log.event') WHERE upper > now()"),
+        one(
+            &mut db,
+            "SELECT count(*) >= 5 FROM audit_log.partition_bounds('audit_log.event') WHERE upper > now()"
+        ),
         "t"
     );
-    let failed = "SELECT count(*) FROM audit_log.worker_status WHERE last_error IS NOT NULL OR last_success IS NULL";
+    let failed =
+        "SELECT count(*) FROM audit_log.worker_status WHERE last_error IS NOT NULL OR last_success IS NULL";
     assert_eq!(one(&mut db, failed), "0");
-    assert_eq!(one(&mut db, "SELECT metadata ->> 'entries' FROM audit_log.entry WHERE category = 'retention_run'"), "31");
+    assert_eq!(
+        one(&mut db, "SELECT metadata ->> 'entries' FROM audit_log.entry WHERE category = 'retention_run'"),
+        "31"
+    );
     cluster.stop();
 }

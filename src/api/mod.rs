@@ -3,6 +3,7 @@
 pub mod configuration;
 pub mod context;
 pub mod export;
+pub mod feed;
 pub mod import;
 pub mod list;
 pub mod list_json;

@@ -12,6 +12,7 @@ pub mod callbacks;
 pub mod error;
 pub mod event_trigger;
 pub mod fixed_settings;
+pub mod foreign_scan;
 pub mod function;
 pub mod hooks;
 pub mod identity;

@@ -324,9 +324,16 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// Lets go of it where its memory is gone already.
+    pub fn abandon(mut self) {
+        self.tuple = std::ptr::null_mut();
+    }
+}
+
 impl Drop for Kept {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && !self.tuple.is_null() {
             // SAFETY: the tuple is this value's own.
             unsafe { pg_sys::heap_freetuple(self.tuple) };
         }

@@ -43,3 +43,72 @@ pub fn end_by_sigterm() {
         pg_sys::pqsignal(pg_sys::SIGTERM as i32, Some(super::past_pgrx::die));
     }
 }
+
+/// The path of a scan of a foreign table.
+///
+/// # Safety
+/// While planning; the relation is a foreign table's.
+pub unsafe fn foreign_path(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    rows: f64,
+    startup: f64,
+    total: f64,
+    order: *mut pg_sys::List,
+) -> *mut pg_sys::ForeignPath {
+    let none = std::ptr::null_mut::<pg_sys::List>();
+    // SAFETY: by contract; what is left out may be NULL.
+    unsafe {
+        let lateral = (*rel).lateral_relids;
+        #[cfg(feature = "pg18")]
+        return pg_sys::create_foreignscan_path(
+            root,
+            rel,
+            none.cast(),
+            rows,
+            0,
+            startup,
+            total,
+            order,
+            lateral,
+            none.cast(),
+            none,
+            none,
+        );
+        #[cfg(feature = "pg17")]
+        return pg_sys::create_foreignscan_path(
+            root,
+            rel,
+            none.cast(),
+            rows,
+            startup,
+            total,
+            order,
+            lateral,
+            none.cast(),
+            none,
+            none,
+        );
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        return pg_sys::create_foreignscan_path(
+            root,
+            rel,
+            none.cast(),
+            rows,
+            startup,
+            total,
+            order,
+            lateral,
+            none.cast(),
+            none,
+        );
+    }
+}
+
+/// Whether a wanted order is an ascending one.
+pub fn is_ascending(key: &pg_sys::PathKey) -> bool {
+    #[cfg(feature = "pg18")]
+    return key.pk_cmptype == pg_sys::CompareType::COMPARE_LT;
+    #[cfg(not(feature = "pg18"))]
+    return key.pk_strategy == pg_sys::BTLessStrategyNumber as i32;
+}

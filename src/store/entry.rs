@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use audit_log_model::AuditError;
+use audit_log_model::{feed_position, AuditError};
 use pgrx::{pg_sys, IntoDatum};
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ pub fn columns(row: &Kept) -> Result<Columns, AuditError> {
     });
     let feed = get(FEED).map_or(0, |datum| datum.value() as i64);
     let id = Uuid::from_bytes(row.uuid(ID).unwrap_or_default());
-    let position = format!("{feed:016x}{}", id.as_simple());
+    let position = feed_position::text((feed, *id.as_bytes()));
     let relation = get(RELATION).map(|id| relation(id.value() as i32)).transpose()?.flatten();
     let text = |text: &str| Some(text_of(text));
     Ok([

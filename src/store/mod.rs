@@ -6,6 +6,7 @@ pub mod criteria;
 pub mod entry;
 pub mod feed;
 pub mod feed_reader;
+pub mod feed_rows;
 pub mod filter;
 pub mod guard;
 pub mod names;

@@ -24,7 +24,7 @@ GRANT EXECUTE ON FUNCTION
 TO PUBLIC;
 
 GRANT SELECT ON
-  audit_log.entry, audit_log.entry_target, audit_log.entry_change, audit_log.activity_daily, audit_log.category_daily, audit_log.feed, audit_log.bi_audit_log,
+  audit_log.entry, audit_log.entry_target, audit_log.entry_change, audit_log.activity_daily, audit_log.category_daily, audit_log.feed, audit_log.feed_rows, audit_log.bi_audit_log,
   audit_log.organization, audit_log.vocabulary, audit_log.target_type, audit_log.actor_type, audit_log.watched,
   -- What these views, being security_invoker, read as the caller; event and event_target by row policy.
   audit_log.event, audit_log.event_target, audit_log.activity, audit_log.named, audit_log.uncounted, audit_log.counted_until, audit_log.naming, audit_log.relation_name, audit_log.watch_trigger, audit_log.category_definition, audit_log.category_deprecation
@@ -57,7 +57,7 @@ GRANT EXECUTE ON FUNCTION
   audit_log.partition_interval(), audit_log.set_partition_interval(text),
   audit_log.set_retention(interval, text, text), audit_log.unset_retention(text, text),
   audit_log.hold(text, text, text, text, text), audit_log.release_hold(text), audit_log.run_retention(boolean),
-  audit_log.worker_tasks()
+  audit_log.worker_tasks(), audit_log.doctor()
 TO audit_log_admin;
 GRANT SELECT ON audit_log.retention, audit_log.retention_rule, audit_log.legal_hold, audit_log.worker_status, audit_log.worker_task, audit_log.partition_setting
 TO audit_log_admin;
@@ -74,7 +74,7 @@ BEGIN
     'audit_log.category_deprecation', 'audit_log.organization_setting', 'audit_log.organization_seen', 'audit_log.relation_name',
     'audit_log.relation_name_id_seq', 'audit_log.feed_epoch', 'audit_log.log_identity', 'audit_log.event_default', 'audit_log.event_target_default',
     'audit_log.idempotency', 'audit_log.read_binding', 'audit_log.activity_default', 'audit_log.named_default', 'audit_log.counted_until',
-    'audit_log.partition_setting', 'audit_log.retention_rule', 'audit_log.legal_hold', 'audit_log.purged_until', 'audit_log.purged_feed']::regclass[]
+    'audit_log.partition_setting', 'audit_log.retention_rule', 'audit_log.legal_hold', 'audit_log.purged_until', 'audit_log.purged_feed', 'audit_log.examined']::regclass[]
   LOOP
     PERFORM pg_catalog.pg_extension_config_dump(t, '');
   END LOOP;

@@ -1,0 +1,270 @@
+//! Partitions made ahead: whatever the moment, the interval and the session's settings, they leave no gap.
+
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use audit_log_tests::{one, run, Db};
+
+use crate::listing::Random;
+
+pub const PARENTS: [&str; 4] = ["event", "event_target", "activity", "named"];
+pub const UNITS: [&str; 4] = ["hour", "day", "week", "month"];
+
+/// The partitions of a table of the log, read from PostgreSQL's own text of their bounds.
+pub fn bounds(parent: &str) -> String {
+    format!(
+        r#"SELECT i.inhrelid::regclass AS name, substring(e, $$FROM \('([^']+)'\)$$)::timestamptz AS lower, substring(e, $$TO \('([^']+)'\)$$)::timestamptz AS upper
+           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid CROSS JOIN pg_get_expr(c.relpartbound, c.oid) e
+           WHERE i.inhparent = 'audit_log.{parent}'::regclass AND e <> 'DEFAULT'"#
+    )
+}
+
+/// Settings that show wherever an instant is turned into text, or back, by a session's settings.
+const ODD: [(&str, &str); 5] = [
+    ("Pacific/Kiritimati", "German"),
+    ("America/St_Johns", "SQL, DMY"),
+    ("Asia/Kathmandu", "Postgres, MDY"),
+    ("Europe/Berlin", "ISO, YMD"),
+    ("<+00>-13:45", "SQL, MDY"),
+];
+
+/// Checks that partitions do not overlap and have every instant of a range.
+#[track_caller]
+fn covered(db: &mut Db, from: &str, to: &str, when: &str) {
+    let mut truth = db.session();
+    run(&mut truth, "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'");
+    for parent in PARENTS {
+        let bounds = bounds(parent);
+        let overlaps = format!(
+            "WITH b AS ({bounds}) SELECT count(*) FROM b JOIN b o ON o.name > b.name AND o.lower < b.upper AND b.lower < o.upper"
+        );
+        assert_eq!(one(&mut truth, &overlaps), "0", "{parent} {when}");
+        let gaps = format!("SELECT tstzmultirange(tstzrange({from}, {to})) - coalesce(range_agg(tstzrange(lower, upper)), '{{}}') FROM ({bounds}) b");
+        assert_eq!(one(&mut truth, &gaps), "{}", "{parent} {when}");
+    }
+}
+
+/// The end of so many intervals after that of an instant, as SQL.
+fn horizon(at: &str, unit: &str, ahead: i32) -> String {
+    format!("date_trunc('{unit}', {at}, 'UTC') + ({ahead} + 1) * interval '1 {unit}'")
+}
+
+/// As an administrator chooses it, without the configuration change's own partitions.
+fn set_interval(db: &mut Db, unit: &str) {
+    db.run(&format!(
+        "INSERT INTO audit_log.partition_setting VALUES (true, '{unit}')
+         ON CONFLICT (singleton) DO UPDATE SET unit = EXCLUDED.unit"
+    ));
+}
+
+#[track_caller]
+fn make(db: &mut Db, at: &str, ahead: i32) -> i32 {
+    db.one(&format!("SELECT audit_log.make_partitions({at}, {ahead})")).parse().expect("a number")
+}
+
+/// Every partition of entries takes what is of its first and last instant, and the default one nothing.
+#[track_caller]
+fn take_their_entries(db: &mut Db) {
+    let bounds = bounds("event");
+    db.run("SET TimeZone = 'UTC'; SET DateStyle = 'ISO'");
+    let strays = db.all(&format!(
+        r#"BEGIN; CREATE TEMP TABLE wanted ON COMMIT DROP AS
+             SELECT b.name, audit_log.record('job_created', occurred_at => o, targets => '[{{"type": "job", "id": "1"}}, {{"type": "user", "id": "2"}}]') AS id
+             FROM ({bounds}) b CROSS JOIN LATERAL (VALUES (b.lower), (b.upper - interval '1 microsecond')) v(o);
+           SELECT e.tableoid::regclass || ' instead of ' || w.name FROM wanted w JOIN audit_log.event e ON e.id = w.id WHERE w.name <> e.tableoid
+           UNION ALL SELECT 'a target without a partition' FROM audit_log.event_target_default; ROLLBACK"#
+    ));
+    assert_eq!(strays, Vec::<String>::new());
+}
+
+const MOMENTS: [&str; 16] = [
+    "2024-02-28 23:59:59.999999",
+    "2024-02-29 00:00",
+    "2024-12-29 23:59:59.999999",
+    "2024-12-31 23:59:59.999999",
+    "2025-01-01 00:00",
+    "2025-03-30 00:59:59.999999",
+    "2025-03-30 01:00",
+    "2025-06-29 23:30",
+    "2025-06-30 00:00",
+    "2025-10-26 00:30",
+    "2025-10-26 01:30",
+    "2025-11-30 23:59:59.999999",
+    "2026-11-01 05:59:59.999999",
+    "2027-01-03 23:59:59.999999",
+    "2027-01-04 00:00",
+    "2099-12-31 23:00",
+];
+
+#[test]
+fn from_any_moment_on_there_is_no_gap() {
+    for unit in UNITS {
+        let mut db = Db::new();
+        set_interval(&mut db, unit);
+        for (n, moment) in MOMENTS.into_iter().enumerate() {
+            let (zone, style) = ODD[n % ODD.len()];
+            db.run(&format!("SET TimeZone = '{zone}'; SET DateStyle = '{style}'"));
+            let at = format!("timestamptz '{moment} UTC'");
+            let ahead = n as i32 % 4;
+            make(&mut db, &at, ahead);
+            assert_eq!(make(&mut db, &at, ahead), 0, "{unit} {moment}");
+            covered(
+                &mut db,
+                &at,
+                &horizon(&at, unit, ahead),
+                &format!("{unit} from {moment} in {zone}, {style}"),
+            );
+        }
+        db.run("SET TimeZone = 'UTC'; SET DateStyle = 'ISO'");
+        for parent in PARENTS {
+            let unit = if unit == "hour" && ["activity", "named"].contains(&parent) { "day" } else { unit };
+            let odd = format!("SELECT name FROM ({}) b WHERE lower <> date_trunc('{unit}', lower, 'UTC') OR upper <> lower + interval '1 {unit}'", bounds(parent));
+            assert_eq!(db.all(&odd), Vec::<String>::new());
+        }
+        take_their_entries(&mut db);
+    }
+}
+
+/// Each interval after each other.
+const CHANGES: [&str; 13] =
+    ["hour", "day", "hour", "week", "hour", "month", "day", "week", "day", "month", "week", "month", "hour"];
+
+#[test]
+fn every_change_of_interval_fits_in_between() {
+    for seed in [1, 2, 3] {
+        let (mut random, mut db) = (Random(seed), Db::new());
+        for (n, unit) in CHANGES.into_iter().cycle().take(25).enumerate() {
+            let (zone, style) = ODD[random.below(ODD.len())];
+            db.run(&format!("SET TimeZone = '{zone}'; SET DateStyle = '{style}'"));
+            set_interval(&mut db, unit);
+            // Around the same weeks each time, forwards and backwards.
+            let at = format!("timestamptz '2024-12-20 UTC' + {} * interval '1 minute'", random.below(60_000));
+            let ahead = random.below(5) as i32;
+            make(&mut db, &at, ahead);
+            let when = format!("seed {seed}, step {n}: {unit} from {at}, {ahead} ahead");
+            covered(&mut db, &at, &horizon(&at, unit, ahead), &when);
+            assert_eq!(make(&mut db, &at, ahead), 0, "{when}");
+        }
+        take_their_entries(&mut db);
+    }
+}
+
+#[test]
+fn an_administrator_changes_the_interval() {
+    let mut db = Db::new();
+    db.run("SET TimeZone = 'Pacific/Kiritimati'");
+    assert_eq!(db.one("SELECT audit_log.partition_interval()"), "week");
+    for (n, unit) in CHANGES.into_iter().enumerate() {
+        db.run(&format!("SELECT audit_log.set_partition_interval('{unit}')"));
+        let now = format!("timestamptz '{}'", db.one("SELECT clock_timestamp()"));
+        db.run("SELECT audit_log.ensure_partitions()");
+        let ahead = [72, 14, 4, 3][UNITS.iter().position(|u| *u == unit).expect("one of them")];
+        let from = db.one("SELECT clock_timestamp()");
+        covered(&mut db, &format!("timestamptz '{from}'"), &horizon(&now, unit, ahead), unit);
+        let told = "SELECT metadata ->> 'was' || ' ' || (metadata ->> 'partition_interval') FROM audit_log.entry WHERE category = 'retention_changed' ORDER BY occurred_at DESC, id DESC LIMIT 1";
+        let was = if n == 0 { "week" } else { CHANGES[n - 1] };
+        assert_eq!(db.one(told), format!("{was} {unit}"));
+    }
+    take_their_entries(&mut db);
+    for (call, field) in [
+        ("set_partition_interval('year')", "unit"),
+        ("set_partition_interval('')", "unit"),
+        ("set_partition_interval(NULL)", "unit"),
+        ("ensure_partitions(-1)", "ahead"),
+        ("ensure_partitions(521)", "ahead"),
+    ] {
+        db.fails(&format!("SELECT audit_log.{call}"))
+            .is("22023", "invalid_input")
+            .says(&format!("field: {field}"));
+    }
+}
+
+#[test]
+fn partitions_that_others_made_are_fitted_around() {
+    let mut db = Db::new();
+    db.run("SET TimeZone = 'UTC'; SET DateStyle = 'ISO'");
+    set_interval(&mut db, "hour");
+    for (name, from, to) in [
+        ("archive", "-infinity", "2020-01-01 00:00"),
+        ("quarter", "2025-05-05 10:15", "2025-05-05 10:30"),
+        ("moment", "2025-05-05 10:45", "2025-05-05 10:45:00.000001"),
+        ("night", "2025-05-05 23:30", "2025-05-06 04:59:59.999999"),
+        ("far", "2200-01-01 00:00", "infinity"),
+    ] {
+        let create = format!(
+            "CREATE TABLE audit_log.{name} PARTITION OF audit_log.event FOR VALUES FROM ('{from}') TO ('{to}')"
+        );
+        let unbounded = create.replace("('-infinity')", "(MINVALUE)").replace("('infinity')", "(MAXVALUE)");
+        db.run(&unbounded);
+    }
+    for (at, ahead) in [("2025-05-05 10:20", 5), ("2025-05-05 22:00", 12), ("2025-05-05 00:00", 40)] {
+        let at = format!("timestamptz '{at} UTC'");
+        make(&mut db, &at, ahead);
+        covered(&mut db, &at, &horizon(&at, "hour", ahead), &at);
+    }
+    set_interval(&mut db, "week");
+    for at in ["2019-12-31 12:00", "2199-12-31 12:00", "2300-01-01 00:00"] {
+        let at = format!("timestamptz '{at} UTC'");
+        make(&mut db, &at, 0);
+        make(&mut db, &at, 2);
+    }
+    assert_eq!(make(&mut db, "timestamptz '2200-05-05Z'", 5), 18, "of the others");
+}
+
+#[test]
+fn a_name_that_is_taken_stops_nothing_else() {
+    let mut db = Db::new();
+    db.run("CREATE VIEW audit_log.event_p20250512 AS SELECT 1 AS one");
+    let at = "timestamptz '2025-05-06 12:00Z'";
+    assert_eq!(make(&mut db, at, 2), 11);
+    // What a DBA took out keeps its name, too.
+    db.run("SELECT audit_log.set_retention(NULL); SELECT audit_log.ensure_partitions(0)");
+    let [this_week, detached] = ["event", "activity"].map(|parent| {
+        db.one(&format!("SELECT 'audit_log.{parent}_p' || to_char(date_trunc('week', now(), 'UTC') AT TIME ZONE 'UTC', 'YYYYMMDD')"))
+    });
+    db.run(&format!("ALTER TABLE audit_log.event DETACH PARTITION {this_week}; ALTER TABLE audit_log.activity DETACH PARTITION {detached}"));
+    db.run("SELECT audit_log.record('job_created', 'a'), audit_log.record('job_created', 'b', occurred_at => '2024-05-06Z')");
+    db.run("SET client_min_messages = error; SELECT audit_log.run_retention()");
+    let failed = "SELECT string_agg(task || ': ' || last_error, ', ') FROM audit_log.worker_status WHERE last_error IS NOT NULL";
+    assert!(db.one(failed).starts_with("move: the table of the partition of audit_log.activity from"));
+    db.run(&format!(
+        "DROP TABLE {detached}; ALTER TABLE {this_week} RENAME TO archived; SELECT audit_log.run_retention()"
+    ));
+    assert_eq!(db.one(failed), "∅");
+    assert_eq!(db.one("SELECT count(*) FROM audit_log.event_default"), "0");
+}
+
+/// The check that the range is empty comes before the lock on the default partition.
+#[test]
+fn an_entry_written_just_then_does_not_make_it_fail() {
+    let mut db = Db::new();
+    db.run("SELECT audit_log.set_retention(NULL); CREATE TABLE job (id int PRIMARY KEY); SET client_min_messages = error");
+    for attempt in 0..10 {
+        // The log as a server finds it that slept for a long time.
+        db.run(
+            "SELECT audit_log.run_retention();
+             DO $$ DECLARE p regclass; BEGIN
+               FOR p IN SELECT t.relid FROM unnest('{event,event_target,activity,named}'::text[]) parent, pg_partition_tree(('audit_log.' || parent)::regclass) t
+                        WHERE t.level = 1 AND t.relid::text NOT LIKE '%_default' LOOP
+                 EXECUTE format('DROP TABLE %s', p);
+               END LOOP; END $$",
+        );
+        let (mut writer, mut maker) = (db.session(), db.session());
+        run(&mut writer, &format!("BEGIN; SELECT audit_log.record('job_created', 'attempt {attempt}')"));
+        run(&mut maker, "SET client_min_messages = error");
+        let pid = one(&mut maker, "SELECT pg_backend_pid()");
+        // As every configuration change does.
+        let making =
+            thread::spawn(move || run(&mut maker, "SELECT audit_log.watch('job'), audit_log.unwatch('job')"));
+        let waits = format!("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = {pid} AND relation = 'audit_log.event_default'::regclass");
+        while !making.is_finished() && db.one(&waits) == "0" {
+            sleep(Duration::from_millis(1));
+        }
+        run(&mut writer, "COMMIT");
+        making.join().unwrap_or_else(|_| panic!("attempt {attempt}"));
+        let there = format!("SELECT count(*) FROM audit_log.entry WHERE target_id = 'attempt {attempt}'");
+        assert_eq!(db.one(&there), "1");
+        let half_made = "SELECT relname FROM pg_class WHERE relnamespace = 'audit_log'::regnamespace AND relname ~ '_p\\d{8}' AND relkind = 'r' AND NOT relispartition";
+        assert_eq!(db.all(half_made), Vec::<String>::new());
+    }
+}
