@@ -23,6 +23,7 @@ pub struct ImportedEvent {
     pub operation: Option<String>,
     pub actor: Actor,
     pub effective_actor: Option<Actor>,
+    /// One without a type is of the category's.
     pub targets: Vec<Target>,
     pub before: Option<Value>,
     pub after: Option<Value>,

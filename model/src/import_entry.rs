@@ -77,7 +77,12 @@ fn targets(record: &Fields) -> Result<Vec<Target>, AuditError> {
     }
     let columns = ["target_type", "target_id", "target_name", "target_email"];
     let Some(target) = person(record, "target", columns)? else {
-        return Ok(Vec::new());
+        let (id, name) = (record.text(&["target_id"])?, record.text(&["target_name"])?);
+        // Its type is its category's, which the vocabulary knows.
+        return Ok(match id.is_some() || name.is_some() {
+            true => vec![Target { name, ..Target::new(String::new(), id, Relation::Primary) }],
+            false => Vec::new(),
+        });
     };
     let mut primary = Target::new(target.kind, target.id, Relation::Primary);
     primary.name = target.name;

@@ -29,6 +29,13 @@ fn pagination() {
     guide.finish();
 }
 
+#[test]
+fn retention() {
+    let mut guide = Document::read("docs/retention.md");
+    guide.run(&Db::without_extension());
+    guide.finish();
+}
+
 /// A table of lines that a query gives.
 pub fn table(db: &mut Db, head: &str, query: &str) -> String {
     let rule = "| --- ".repeat(head.matches('|').count() - 1);

@@ -313,3 +313,17 @@ fn a_thousand_records_each_once_and_in_order() {
     let order: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
     assert_eq!(db.all("SELECT target_id FROM audit_log.entry ORDER BY occurred_at, id"), order);
 }
+
+#[test]
+fn a_target_without_a_type_is_of_its_category_s() {
+    let mut db = Db::new();
+    let record = json!({"category": "job_updated", "target_id": "j1", "target_name": "Cook", "occurred_at": "2026-01-01T00:00:00Z"});
+    let id = import_one(&mut db, "entry", &record);
+    let told = told(&mut db, &id);
+    assert_eq!(told["target_type"], "job");
+    assert_eq!((&told["target_id"], &told["target_name"]), (&json!("j1"), &json!("Cook")));
+    assert_eq!(
+        db.one("SELECT count(*) FROM audit_log.list(target_ids => '{j1}', start_date => '2026-01-01Z')"),
+        "1"
+    );
+}

@@ -26,8 +26,10 @@ fn check_import_format(format: Option<&str>) -> SqlResult<()> {
 pub fn import_event(record: &Value, format: &str) -> Result<uuid::Uuid, AuditError> {
     let mut event = import::parse(format, record)?;
     let category = vocabulary::category(&event.category)?;
-    if event.targets.is_empty() {
-        event.targets.push(Target::new(category.target_type, None, Relation::Primary));
+    match event.targets.first_mut() {
+        None => event.targets.push(Target::new(category.target_type, None, Relation::Primary)),
+        Some(primary) if primary.kind.is_empty() => primary.kind = category.target_type,
+        Some(_) => {}
     }
     let kinds: Vec<String> = event.targets.iter().map(|t| t.kind.clone()).collect();
     vocabulary::check("targets", &kinds)?;

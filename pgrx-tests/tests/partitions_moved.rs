@@ -1,0 +1,394 @@
+//! Entries that had no partition are moved to one: everything that shows them shows the same, before and after, and goes on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use audit_log_tests::{all, one, run, wait_for, Db};
+use postgres::Client;
+
+use crate::listing::{page, pages, rest, Random, Request};
+use crate::page_truth::{self, expected, import, some_event, week, with_weeks};
+use crate::partitions::{forget_partitions, UNITS};
+use crate::retention_truth::is_sound;
+use crate::sync_reading::{of_feed, start_at, By, Found, Reader};
+
+/// Everything that shows entries, by name.
+type Shown = Vec<(String, Vec<String>)>;
+
+const VIEWS: [(&str, &str); 7] = [
+    ("entry", "SELECT to_jsonb(e)::text FROM audit_log.entry e ORDER BY e.occurred_at, e.id"),
+    ("entry_target", "SELECT to_jsonb(t)::text FROM audit_log.entry_target t ORDER BY 1"),
+    ("entry_change", "SELECT to_jsonb(c)::text FROM audit_log.entry_change c ORDER BY 1"),
+    ("activity_daily", "SELECT a::text FROM audit_log.activity_daily a ORDER BY 1"),
+    ("history", "SELECT to_jsonb(h)::text FROM audit_log.history('job', '1') h"),
+    ("export", "BEGIN; CREATE TEMP TABLE x ON COMMIT DROP AS SELECT * FROM audit_log.export(end_date => '2100-01-01Z', target_types => '{job,candidate}'); SELECT x::text FROM x ORDER BY 1; ROLLBACK"),
+    ("imported", "SELECT audit_log.imported_record(e.id)::text FROM audit_log.entry e ORDER BY e.occurred_at, e.id"),
+];
+
+fn these(values: &[&str]) -> Option<Vec<String>> {
+    Some(values.iter().map(|v| v.to_string()).collect())
+}
+
+fn requests() -> Vec<Request> {
+    let window = |start: &str, end: &str| Request {
+        start: Some(start.into()),
+        end: Some(end.into()),
+        ..Request::default()
+    };
+    let ever = window("1970-01-01Z", "2100-01-01Z");
+    vec![
+        ever.clone(),
+        window("2025-03-16 12:00Z", "2025-03-24 00:00Z"),
+        Request::default(),
+        Request { target_ids: these(&["c1", "1"]), ..ever.clone() },
+        Request { actor_ids: these(&["7", "s_1"]), ..ever.clone() },
+        Request { target_types: these(&["candidate"]), organization: Some("acme".into()), ..ever.clone() },
+        Request { categories: these(&["job_created"]), ..ever },
+    ]
+}
+
+fn shown(client: &mut Client) -> Shown {
+    let mut shown: Shown =
+        VIEWS.iter().map(|(name, select)| (name.to_string(), all(client, select))).collect();
+    for request in requests() {
+        shown.push((format!("{request:?}"), pages(client, &request, 37)));
+    }
+    let (default, some) = (page_truth::Request::default, |text: &str| Some(text.to_string()));
+    for request in [
+        default(),
+        page_truth::Request { search: some("ann"), ..default() },
+        page_truth::Request { actor: some("Ann Miller"), ..default() },
+        page_truth::Request { candidate: some("Zoë Qin"), ..default() },
+        page_truth::Request { start: some("2025-03-16 12:00Z"), end: some("2025-03-30 06:00Z"), ..default() },
+    ] {
+        let page = page_truth::page(client, &request);
+        assert_eq!(page.total(), expected(client, &request, None).len() as i64, "{request:?}");
+        shown.push((format!("{request:?}"), page.rows.iter().map(|row| format!("{row:?}")).collect()));
+    }
+    let people = page_truth::people(client, "a", 100);
+    assert_eq!(people, page_truth::expected_people(client, "a", None));
+    let mut reader = Reader::new(start_at(client, "1970-01-01Z"), 90);
+    reader.catch_up(client);
+    shown.push(("sync".into(), reader.found.iter().map(|found| format!("{found:?}")).collect()));
+    shown
+}
+
+#[track_caller]
+fn shows_the_same(client: &mut Client, before: &Shown, when: &str) {
+    for ((name, now), (_, then)) in shown(client).iter().zip(before) {
+        crate::listing::same(now, then, &format!("{when}: {name}"));
+    }
+}
+
+/// Runs retention until nothing is left to move; fails where a step fails or something was purged.
+#[track_caller]
+fn move_all(client: &mut Client) {
+    for _ in 0..40 {
+        assert_eq!(all(client, "SELECT r::text FROM audit_log.run_retention() r"), Vec::<String>::new());
+        let failed =
+            "SELECT task || ': ' || last_error FROM audit_log.worker_status WHERE last_error IS NOT NULL";
+        assert_eq!(all(client, failed), Vec::<String>::new());
+        if one(client, "SELECT audit_log.next_to_move() IS NULL") == "t" {
+            return;
+        }
+    }
+    panic!("there is no end of it");
+}
+
+/// A log whose server slept: no partitions but two, entries of five weeks of 2025, of now, of two years ago and of a
+/// year ahead, half of them counted; nothing is ever purged.
+fn slept(random: &mut Random) -> Db {
+    let mut db = with_weeks();
+    db.run("SELECT audit_log.set_retention(NULL); CREATE TABLE job (id int PRIMARY KEY, title text, pay int); SELECT audit_log.watch('job')");
+    forget_partitions(&mut db);
+    ["2025-03-03", "2025-03-24"].iter().for_each(|monday| week(&mut db, monday));
+    for half in 0..2 {
+        let events: Vec<_> = (0..150).map(|_| some_event(random)).collect();
+        import(&mut db.client, &events);
+        db.run("INSERT INTO job SELECT coalesce(max(id), 0) + 1, 'Cook', 1 FROM job; UPDATE job SET pay = pay + 1");
+        db.run(
+            r#"SELECT audit_log.record('job_created', 'n' || n, targets => '[{"type": "candidate", "id": "c1", "name": "Zoë Qin"}]', idempotency_key => o || ' ' || n || clock_timestamp(),
+                 occurred_at => date_trunc('day', now()) + o + n * interval '7 hours')
+               FROM generate_series(1, 40) n, unnest('{-2 years,1 year}'::interval[]) o"#,
+        );
+        if half == 0 {
+            db.run("SELECT audit_log.count_entries()");
+        }
+    }
+    db.run("DELETE FROM job WHERE id = 1");
+    assert_ne!(db.one("SELECT count(*) FROM audit_log.event_default"), "0");
+    db
+}
+
+#[test]
+fn everything_is_shown_as_before_and_readers_go_on() {
+    for (n, unit) in UNITS.into_iter().enumerate() {
+        let mut random = Random(70 + n as u64);
+        let mut db = slept(&mut random);
+        db.run(&format!("INSERT INTO audit_log.partition_setting VALUES (true, '{unit}')"));
+        let (mut other, mut feed_reader) = (db.session(), db.session());
+        let before = shown(&mut other);
+        is_sound(&mut other, unit);
+        let everyone: Vec<String> = all(&mut other, "SELECT id FROM audit_log.entry");
+        // Readers that are under way: each has had some.
+        let request = &requests()[0];
+        let listed = page(&mut other, request, None, 33);
+        let mut readers = [(By::Rows, 25), (By::Json, 40), (By::Rows, 1000)].map(|(by, limit)| {
+            let mut reader = Reader { by, ..Reader::new(start_at(&mut other, "1970-01-01Z"), limit) };
+            reader.take(&mut other, if by == By::Rows { 17 } else { 1000 });
+            reader
+        });
+        wait_for(&mut other, "SELECT count(*) FROM audit_log.feed", &everyone.len().to_string());
+        let mut followed: Vec<Found> = of_feed(&mut feed_reader, "feed", "", 100);
+        run(
+            &mut db.client,
+            &format!(
+                "SET TimeZone = 'Pacific/Kiritimati'; SET DateStyle = '{}'",
+                ["German", "SQL, DMY", "Postgres, MDY", "ISO"][n]
+            ),
+        );
+        move_all(&mut db.client);
+        db.run("RESET TimeZone; RESET DateStyle");
+        assert_eq!(
+            db.one("SELECT count(*) FROM audit_log.event_default")
+                + &db.one("SELECT count(*) FROM audit_log.event_target_default"),
+            "00"
+        );
+        for session in [&mut other, &mut db.session()] {
+            shows_the_same(session, &before, unit);
+        }
+        is_sound(&mut other, unit);
+        let rest = rest(&mut other, request, listed, || 20);
+        crate::listing::same(
+            &crate::listing::ids(rest),
+            &before.iter().find(|(name, _)| *name == format!("{request:?}")).expect("listed").1,
+            unit,
+        );
+        for reader in &mut readers {
+            reader.catch_up(&mut other);
+            reader.has_exactly(&everyone, &format!("{unit}, {:?} by {}", reader.by, reader.limit));
+        }
+        loop {
+            let next =
+                of_feed(&mut feed_reader, "feed", followed.last().map_or("", |last| &last.position), 50);
+            if next.is_empty() {
+                break;
+            }
+            followed.extend(next);
+        }
+        assert!(followed.windows(2).all(|two| two[0].position < two[1].position));
+        Reader { found: followed, ..Reader::new(String::new(), 1) }
+            .has_exactly(&everyone, &format!("{unit}, feed"));
+        // An idempotency key still leads to its entry.
+        let again = "SELECT count(*) FROM audit_log.idempotency k JOIN audit_log.entry e ON (e.id, e.occurred_at) = (k.event_id, k.occurred_at)";
+        assert_eq!(db.one(again), "160");
+    }
+}
+
+/// Moved or not, a snapshot shows the same.
+#[test]
+fn to_a_snapshot_of_before() {
+    let mut db = slept(&mut Random(80));
+    let before = shown(&mut db.client);
+    let mut older = db.session();
+    // It has not touched the log yet.
+    run(&mut older, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
+    move_all(&mut db.client);
+    for request in requests() {
+        let name = format!("{request:?}");
+        let wanted = &before.iter().find(|(which, _)| *which == name).expect("shown").1;
+        if request.start.is_some() {
+            crate::listing::same(&pages(&mut older, &request, 37), wanted, &name);
+        }
+    }
+    let mut reader = Reader::new(start_at(&mut older, "1970-01-01Z"), 90);
+    reader.catch_up(&mut older);
+    let found: Vec<String> = reader.found.iter().map(|found| format!("{found:?}")).collect();
+    crate::listing::same(&found, &before.last().expect("sync").1, "sync");
+}
+
+/// A query that waits for the move must not go by the partitions of before.
+#[test]
+fn to_queries_that_wait_for_it() {
+    let mut db = slept(&mut Random(81));
+    let before = shown(&mut db.client);
+    let (mut mover, watcher) = (db.session(), &mut db.session());
+    // Queries that have been planned, too.
+    let mut waiting: Vec<Client> = (0..VIEWS.len() * 2).map(|_| db.session()).collect();
+    for (n, client) in waiting.iter_mut().enumerate() {
+        let (name, select) = VIEWS[n % VIEWS.len()];
+        if n >= VIEWS.len() && !select.starts_with("BEGIN") {
+            run(client, &format!("SET plan_cache_mode = force_generic_plan; PREPARE {name} AS {select}"));
+            all(client, &format!("EXECUTE {name}"));
+        }
+    }
+    run(&mut mover, "BEGIN; SELECT audit_log.move_from_default('2025-03-18Z')");
+    thread::scope(|scope| {
+        let asked: Vec<_> = waiting
+            .iter_mut()
+            .enumerate()
+            .map(|(n, client)| {
+                let (name, select) = VIEWS[n % VIEWS.len()];
+                let prepared = n >= VIEWS.len() && !select.starts_with("BEGIN");
+                let sql = if prepared { format!("EXECUTE {name}") } else { select.to_string() };
+                scope.spawn(move || (name, all(client, &sql)))
+            })
+            .collect();
+        let waits = format!("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = '{}')", db.name);
+        wait_for(watcher, &waits, &asked.len().to_string());
+        run(&mut mover, "COMMIT");
+        for answer in asked {
+            let (name, rows) = answer.join().expect("answers");
+            let wanted = &before.iter().find(|(which, _)| which == name).expect("shown").1;
+            crate::listing::same(&rows, wanted, name);
+        }
+    });
+}
+
+/// Writes job after job, one way or the other, until told to stop; the targets of what was committed.
+fn write(client: &mut Client, who: usize, over: &AtomicBool) -> Vec<String> {
+    let mut written = Vec::new();
+    for n in 0.. {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        let target = (who * 1_000_000 + n).to_string();
+        match n % 3 {
+            0 => run(client, &format!("INSERT INTO job VALUES ({target}, 'Cook', 1)")),
+            1 => run(client, &format!(r#"SELECT audit_log.record('job_created', '{target}', targets => '[{{"type": "candidate", "id": "c{n}"}}]')"#)),
+            _ => run(client, &format!("BEGIN; SELECT audit_log.record('job_created', '{target}'); INSERT INTO job VALUES (-{target}, 'Clerk', 2); COMMIT")),
+        }
+        written.push(target.clone());
+        if n % 3 == 2 {
+            written.push(format!("-{target}"));
+        }
+    }
+    written
+}
+
+#[test]
+fn writers_and_readers_go_on_meanwhile() {
+    for (unit, seed) in [("week", 90), ("hour", 91), ("month", 92)] {
+        let mut db = slept(&mut Random(seed));
+        db.run(&format!("INSERT INTO audit_log.partition_setting VALUES (true, '{unit}')"));
+        let stays = "SELECT count(*) FROM audit_log.entry WHERE occurred_at < '2025-06-01Z' OR occurred_at > now() + interval '1 month'";
+        let there = db.one(stays);
+        let over = AtomicBool::new(false);
+        let mut writers: Vec<Client> = (0..3).map(|_| db.session()).collect();
+        let (mut sync, mut lister) = (db.session(), db.session());
+        let mut reader = Reader::new(start_at(&mut sync, "1970-01-01Z"), 100);
+        let mut written = Vec::new();
+        thread::scope(|scope| {
+            let over = &over;
+            let writing: Vec<_> = writers
+                .iter_mut()
+                .enumerate()
+                .map(|(who, client)| scope.spawn(move || write(client, who + 1, over)))
+                .collect();
+            let (reader, sync, lister, there) = (&mut reader, &mut sync, &mut lister, &there);
+            let reading = scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    reader.take(sync, 1000);
+                }
+            });
+            let listing = scope.spawn(move || {
+                let request = &Request { end: Some("2025-06-01Z".into()), ..requests().remove(0) };
+                let listed = pages(lister, request, 100);
+                while !over.load(Ordering::Relaxed) {
+                    crate::listing::same(&pages(lister, request, 100), &listed, unit);
+                    assert_eq!(one(lister, stays), *there, "{unit}");
+                }
+            });
+            let until = Instant::now() + Duration::from_secs(60);
+            // Until the writers' own entries have a partition, too.
+            while Instant::now() < until {
+                run(&mut db.client, "SET client_min_messages = error; SELECT audit_log.run_retention()");
+                if one(&mut db.client, "SELECT audit_log.next_to_move() IS NULL") == "t" {
+                    break;
+                }
+            }
+            thread::sleep(Duration::from_millis(100));
+            over.store(true, Ordering::Relaxed);
+            writing.into_iter().for_each(|writer| written.extend(writer.join().expect("writes")));
+            reading.join().expect("reads");
+            listing.join().expect("lists");
+        });
+        assert_eq!(db.one("SELECT count(*) FROM audit_log.event_default"), "0", "{unit}");
+        let mut found = db.all("SELECT target_id FROM audit_log.entry WHERE target_id ~ '^-?\\d{7}$'");
+        found.sort();
+        written.sort();
+        crate::listing::same(&found, &written, unit);
+        reader.catch_up(&mut sync);
+        reader.has_exactly(&all(&mut sync, "SELECT id FROM audit_log.entry"), unit);
+        // What is written now goes straight to the partition of now.
+        let id = one(&mut writers[0], "SELECT audit_log.record('job_created', 'now')");
+        assert_eq!(
+            db.one(&format!(
+                "SELECT tableoid::regclass::text LIKE '%.event_p2%' FROM audit_log.event WHERE id = '{id}'"
+            )),
+            "t"
+        );
+        db.run("SELECT audit_log.count_entries()");
+        is_sound(&mut db.client, unit);
+    }
+}
+
+#[test]
+fn instants_far_out_stay_where_they_are() {
+    let mut db = Db::new();
+    db.run("SELECT audit_log.set_retention(NULL); SET client_min_messages = error");
+    for at in [
+        "0001-01-01Z",
+        "0001-12-31 BC",
+        "4713-01-01 BC",
+        "1969-12-31 23:59:59.999999Z",
+        "294276-12-31Z",
+        "infinity",
+        "-infinity",
+    ] {
+        db.fails(&format!("SELECT audit_log.record('job_created', occurred_at => '{at}')"))
+            .is("22023", "invalid_input");
+    }
+    let record = |at: &str| format!("SELECT audit_log.record('job_created', occurred_at => '{at}')");
+    for at in [
+        "1970-01-01Z",
+        "9998-12-31 23:59:59.999999Z",
+        "9999-01-01Z",
+        "9999-12-31 23:59:59.999999Z",
+        "10000-01-01Z",
+    ] {
+        db.run(&record(at));
+    }
+    // A superuser can write what record() refuses.
+    db.run("INSERT INTO audit_log.event (occurred_at, feed, id, organization_id, category, target_type, actor_type, database_user)
+            SELECT at, 1, gen_random_uuid(), 'default', 'job_created', 'job', 'system', 'postgres'
+            FROM unnest('{0001-01-01Z,0001-06-01Z,0001-12-31 BC,4713-01-01 BC,294276-12-31Z,infinity,-infinity}'::timestamptz[]) at");
+    for unit in UNITS {
+        db.run(&format!(
+            "SELECT audit_log.set_partition_interval('{unit}'); SELECT audit_log.run_retention()"
+        ));
+        assert_eq!(
+            db.all(
+                "SELECT task || ': ' || last_error FROM audit_log.worker_status WHERE last_error IS NOT NULL"
+            ),
+            Vec::<String>::new(),
+            "{unit}"
+        );
+        assert_eq!(db.one("SELECT count(*) FROM audit_log.event WHERE category = 'job_created'"), "12");
+        assert_eq!(
+            db.all("SELECT occurred_at FROM audit_log.event_default ORDER BY 1"),
+            [
+                "-infinity",
+                "4713-01-01 00:00:00+00 BC",
+                "0001-12-31 00:00:00+00 BC",
+                "9999-01-01 00:00:00+00",
+                "9999-12-31 23:59:59.999999+00",
+                "10000-01-01 00:00:00+00",
+                "294276-12-31 00:00:00+00",
+                "infinity"
+            ]
+        );
+        db.run("SELECT audit_log.set_retention('30 days'); SELECT audit_log.run_retention(dry_run => true); SELECT audit_log.set_retention(NULL)");
+    }
+}

@@ -1,0 +1,341 @@
+//! The background worker: what it does in the databases that have the extension, and that it idles otherwise.
+
+use std::sync::OnceLock;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use audit_log_tests::{all, one, run, Cluster};
+use postgres::Client;
+
+/// Seconds within which what is to happen at once has happened, on a busy machine.
+pub const SOON: u64 = 30;
+
+/// A cluster with the library preloaded, whose log says which process wrote a line, and for which database.
+pub fn start(settings: &[&str]) -> Cluster {
+    let always = ["shared_preload_libraries=audit_log", "log_line_prefix=%b|%d|%p|", "autovacuum=off"];
+    Cluster::start(&[&always, settings].concat(), None)
+}
+
+/// A cluster that purges each second.
+fn hasty() -> &'static Cluster {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(|| start(&["audit_log.retention_interval=1s", "max_worker_processes=20"]))
+}
+
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A superuser's session in a new database.
+pub fn create(cluster: &Cluster, name: &str) -> Client {
+    run(&mut cluster.connect("postgres"), &format!("CREATE DATABASE {}", quoted(name)));
+    cluster.connect(name)
+}
+
+/// The same with the extension.
+pub fn created(cluster: &Cluster, name: &str) -> Client {
+    let mut client = create(cluster, name);
+    run(&mut client, "CREATE EXTENSION audit_log");
+    client
+}
+
+/// Polls until a query answers as expected; how long it took.
+#[track_caller]
+pub fn within(seconds: u64, client: &mut Client, sql: &str, expected: &str) -> Duration {
+    let begin = Instant::now();
+    loop {
+        let now = one(client, sql);
+        if now == expected {
+            return begin.elapsed();
+        }
+        assert!(begin.elapsed() < Duration::from_secs(seconds), "{sql}: {now}, not {expected}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// The server's log, a message a line; what belongs to it stands in further ones.
+pub fn log(cluster: &Cluster) -> Vec<String> {
+    let log = std::fs::read(cluster.dir.join("log")).expect("the log is there");
+    String::from_utf8_lossy(&log).lines().map(str::to_string).collect()
+}
+
+/// What launcher and workers have logged as a warning or worse, with who and for which database.
+pub fn complaints(cluster: &Cluster) -> Vec<String> {
+    let levels = ["|WARNING: ", "|ERROR: ", "|FATAL: ", "|PANIC: "];
+    let bad =
+        |line: &String| line.starts_with("audit_log ") && levels.iter().any(|level| line.contains(level));
+    log(cluster).into_iter().filter(bad).collect()
+}
+
+/// What was logged like that by the workers of a database.
+pub fn complaints_about(cluster: &Cluster, database: &str) -> Vec<String> {
+    let of = format!("audit_log worker|{database}|");
+    complaints(cluster).into_iter().filter(|line| line.starts_with(&of)).collect()
+}
+
+/// 1 where all partitions there should be are there.
+pub const HAS_PARTITIONS: &str =
+    "SELECT (count(*) >= 5)::int FROM audit_log.partition_bounds('audit_log.event')";
+
+/// t where each task ran, and none has failed.
+pub const ALL_RAN: &str =
+    "SELECT bool_and(last_success IS NOT NULL AND next_run IS NOT NULL AND failures = 0 AND last_error IS NULL)
+     FROM audit_log.worker_status";
+
+/// What the purges say they removed.
+pub const PURGED: &str = "SELECT coalesce(sum((metadata ->> 'entries')::int), 0) FROM audit_log.entry
+     WHERE category = 'retention_run'";
+
+/// Waits until tasks of this database have run once more.
+#[track_caller]
+pub fn next_round(client: &mut Client) {
+    let last = one(client, "SELECT last_run FROM audit_log.worker_status WHERE task = 'tidy'");
+    let sql = format!(
+        "SELECT last_run > coalesce(nullif('{last}', '∅'), '-infinity')::timestamptz
+         FROM audit_log.worker_status WHERE task = 'tidy'"
+    );
+    within(SOON, client, &sql, "t");
+}
+
+#[test]
+fn a_database_is_served_from_create_extension_to_drop_extension() {
+    let cluster = hasty();
+    let mut client = create(cluster, "coming and going");
+    for _ in 0..3 {
+        run(&mut client, "CREATE EXTENSION audit_log");
+        within(SOON, &mut client, HAS_PARTITIONS, "1");
+        within(SOON, &mut client, ALL_RAN, "t");
+        run(&mut client, "BEGIN; DROP EXTENSION audit_log; ROLLBACK");
+        next_round(&mut client);
+        run(&mut client, "DROP EXTENSION audit_log");
+        sleep(Duration::from_millis(2_500));
+    }
+    // Its next step is due while the extension is being dropped.
+    run(&mut client, "CREATE EXTENSION audit_log");
+    within(SOON, &mut client, ALL_RAN, "t");
+    run(&mut client, "BEGIN; DROP EXTENSION audit_log");
+    sleep(Duration::from_millis(3_500));
+    run(&mut client, "COMMIT");
+    sleep(Duration::from_millis(2_500));
+    assert_eq!(complaints_about(cluster, "coming and going"), Vec::<String>::new());
+    let mut other = created(cluster, "still served");
+    within(SOON, &mut other, ALL_RAN, "t");
+}
+
+#[test]
+fn dropping_the_extension_while_it_is_at_work_does_no_harm() {
+    let cluster = hasty();
+    thread::scope(|scope| {
+        for n in 0..3 {
+            scope.spawn(move || {
+                let mut client = create(cluster, &format!("dropped_at_work_{n}"));
+                for round in 0..15 {
+                    run(&mut client, "CREATE EXTENSION audit_log");
+                    sleep(Duration::from_millis(37 * (round + n)));
+                    run(&mut client, "DROP EXTENSION audit_log");
+                }
+            });
+        }
+    });
+    let about = |n| complaints_about(cluster, &format!("dropped_at_work_{n}"));
+    assert_eq!((0..3).flat_map(about).collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn databases_of_any_name_are_served_at_once() {
+    let cluster = hasty();
+    let names = ["served", "UPPER", "Sales, EU", "it's \"quoted\"", " spaces ", "*", "ärger", "1; DROP"];
+    let mut clients = names.map(|name| create(cluster, name));
+    clients.iter_mut().for_each(|client| run(client, "CREATE EXTENSION audit_log"));
+    for client in &mut clients {
+        within(SOON, client, HAS_PARTITIONS, "1");
+        within(SOON, client, ALL_RAN, "t");
+    }
+    // All go on, though there are more than work at once.
+    clients.iter_mut().for_each(next_round);
+}
+
+#[test]
+fn what_is_expired_goes_and_the_rest_stays() {
+    let cluster = hasty();
+    let mut client = create(cluster, "expired");
+    run(&mut client, "BEGIN; CREATE EXTENSION audit_log; SELECT audit_log.set_retention('1 day')");
+    let record = "SELECT audit_log.record('job_created', 'old', occurred_at => now() - n * interval '2 days')
+         FROM generate_series(1, 40) n";
+    run(&mut client, record);
+    run(&mut client, "SELECT audit_log.record('job_created', 'new'); COMMIT");
+    let left = "SELECT count(*) FROM audit_log.entry WHERE category = 'job_created'";
+    within(SOON, &mut client, left, "1");
+    assert_eq!(one(&mut client, PURGED), "40");
+    // Those that come where all was looked at.
+    run(&mut client, record);
+    within(SOON, &mut client, left, "1");
+    next_round(&mut client);
+    assert_eq!(one(&mut client, PURGED), "80");
+    assert_eq!(complaints_about(cluster, "expired"), Vec::<String>::new());
+    // A rule that changes is looked at by itself.
+    run(&mut client, "SELECT audit_log.set_retention('0')");
+    within(SOON, &mut client, left, "0");
+}
+
+#[test]
+fn entries_without_a_partition_are_moved_to_one() {
+    let cluster = hasty();
+    let mut client = create(cluster, "moved");
+    let record = "SELECT audit_log.record('job_created', occurred_at => now() - n * interval '9 days')
+         FROM generate_series(1, 3) n";
+    run(&mut client, &format!("BEGIN; CREATE EXTENSION audit_log; {record}; COMMIT"));
+    let waiting = "SELECT count(*) FROM audit_log.event_default";
+    within(SOON, &mut client, waiting, "0");
+    assert_eq!(one(&mut client, "SELECT count(*) FROM audit_log.entry WHERE category = 'job_created'"), "3");
+    // What comes shortly after it was looked for is not forgotten, even where nothing comes after it.
+    next_round(&mut client);
+    run(
+        &mut client,
+        "SELECT audit_log.record('job_created', occurred_at => now() - n * interval '8 days')
+             FROM generate_series(1, 3) n WHERE n <> 3",
+    );
+    run(&mut client, "SELECT audit_log.record('job_created', occurred_at => now() - interval '29 days')");
+    let some = one(&mut client, waiting);
+    assert_ne!(some, "0", "nothing is to be moved");
+    // A worker begins with them there, and ends.
+    sleep(Duration::from_secs(3));
+    next_round(&mut client);
+    assert_eq!(one(&mut client, waiting), some, "moving is due every ten minutes");
+    run(
+        &mut client,
+        "UPDATE audit_log.worker_task SET last_run_at = now() - interval '11 minutes', next_run_at = now()
+         WHERE task = 'move'",
+    );
+    within(SOON, &mut client, waiting, "0");
+}
+
+/// The purge of the worker and those of sessions: each entry goes once, and nobody fails.
+#[test]
+fn run_retention_beside_it_fails_for_nobody() {
+    let cluster = hasty();
+    let mut client = created(cluster, "beside");
+    run(&mut client, "SELECT audit_log.set_retention('1 hour')");
+    within(SOON, &mut client, ALL_RAN, "t");
+    // What fails is a WARNING.
+    let caller = |n: u64| {
+        let mut client = cluster.connect("beside");
+        run(&mut client, "SET client_min_messages = error");
+        for _ in 0..25 {
+            run(&mut client, "SELECT audit_log.run_retention()");
+            sleep(Duration::from_millis(100 * n));
+        }
+    };
+    let writer = |days: u64| {
+        let mut client = cluster.connect("beside");
+        for _ in 0..25 {
+            let record = format!(
+                "SELECT audit_log.record('job_created', occurred_at => now() - interval '{days} days')
+                 FROM generate_series(1, 40)"
+            );
+            run(&mut client, &record);
+            sleep(Duration::from_millis(150));
+        }
+    };
+    thread::scope(|scope| {
+        for n in 1..3 {
+            scope.spawn(move || caller(n));
+            scope.spawn(move || writer(n));
+        }
+    });
+    let left = "SELECT count(*) FROM audit_log.entry WHERE category = 'job_created'";
+    within(SOON, &mut client, left, "0");
+    // While a session has called it and not ended its transaction.
+    run(&mut client, "BEGIN; SELECT audit_log.run_retention()");
+    sleep(Duration::from_secs(4));
+    run(&mut client, "COMMIT");
+    next_round(&mut client);
+    assert_eq!(one(&mut client, PURGED), "2000");
+    assert_eq!(one(&mut client, ALL_RAN), "t");
+    let failed = |line: &String| line.contains("|beside|") && (line.contains("WARNING:") || line.contains("ERROR:"));
+    assert_eq!(log(cluster).into_iter().filter(failed).collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// The settings that a session would begin with are not the worker's.
+#[test]
+fn settings_of_the_database_do_not_disturb_it() {
+    let cluster = hasty();
+    let mut client = create(cluster, "odd_settings");
+    for setting in [
+        "default_transaction_read_only = on",
+        "default_transaction_isolation = serializable",
+        "default_transaction_deferrable = on",
+        "search_path = public",
+        "statement_timeout = 1",
+        "lock_timeout = 1",
+        "idle_in_transaction_session_timeout = 1",
+        "timezone = 'Pacific/Kiritimati'",
+        "datestyle = 'SQL, DMY'",
+        "intervalstyle = sql_standard",
+        "row_security = off",
+        "client_min_messages = error",
+    ] {
+        run(&mut client, &format!("ALTER DATABASE odd_settings SET {setting}"));
+    }
+    run(
+        &mut client,
+        "CREATE EXTENSION audit_log; SELECT audit_log.set_retention('1 day');
+         SELECT audit_log.record('job_created', occurred_at => now() - n * interval '2 days')
+         FROM generate_series(1, 4) n",
+    );
+    let left = "SELECT count(*) FROM audit_log.entry WHERE category = 'job_created'";
+    within(SOON, &mut client, left, "0");
+    within(SOON, &mut client, ALL_RAN, "t");
+    within(SOON, &mut client, HAS_PARTITIONS, "1");
+    assert_eq!(complaints_about(cluster, "odd_settings"), Vec::<String>::new());
+}
+
+/// Ticks of CPU time that a process has had, and how often it was woken.
+fn effort(pid: &str) -> (u64, u64) {
+    let read = |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).expect("it runs");
+    let stat = read("stat");
+    let (_, fields) = stat.rsplit_once(") ").expect("fields");
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let ticks = |field: usize| fields[field].parse::<u64>().expect("a number");
+    let status = read("status");
+    let switches = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    (ticks(11) + ticks(12), switches.expect("counted").trim().parse().expect("a number"))
+}
+
+/// By its settings as they come: what happens at once happens because somebody asked.
+#[test]
+fn entries_are_counted_within_a_minute_and_then_it_idles() {
+    let cluster = start(&[
+        "wal_level=minimal",
+        "max_wal_senders=0",
+        "checkpoint_timeout=3600",
+        "bgwriter_delay=10000",
+        "wal_writer_delay=10000",
+    ]);
+    let mut client = created(&cluster, "idle");
+    within(SOON, &mut client, ALL_RAN, "t");
+    within(SOON, &mut client, HAS_PARTITIONS, "1");
+    let launcher = "SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE backend_type = 'audit_log launcher'";
+    let launcher = one(&mut client, launcher);
+    sleep(Duration::from_secs(3));
+    run(&mut client, "SELECT audit_log.record('job_created') FROM generate_series(1, 5)");
+    let uncounted = "SELECT count(*) FROM audit_log.uncounted";
+    assert_eq!(one(&mut client, uncounted), "5", "counted sooner than is tested here");
+    within(75, &mut client, uncounted, "0");
+    let counts = "SELECT sum(events) FROM audit_log.category_daily WHERE category = 'job_created'";
+    assert_eq!(one(&mut client, counts), "5");
+    let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'audit_log worker'";
+    within(SOON, &mut client, workers, "0");
+    let runs = "SELECT max(last_run) FROM audit_log.worker_status";
+    let (last_run, (ticks, switches)) = (one(&mut client, runs), effort(&launcher));
+    let here = one(&mut client, "SELECT pg_current_wal_insert_lsn()");
+    sleep(Duration::from_secs(20));
+    assert_eq!(one(&mut client, "SELECT pg_current_wal_insert_lsn()"), here, "something was written");
+    let (ticks_after, switches_after) = effort(&launcher);
+    assert!(ticks_after - ticks <= 2, "{} ticks in 20 seconds", ticks_after - ticks);
+    assert!(switches_after - switches <= 4, "woken {} times in 20 seconds", switches_after - switches);
+    assert_eq!(one(&mut client, runs), last_run);
+    assert_eq!(all(&mut client, workers), ["0"]);
+    assert_eq!(complaints(&cluster), Vec::<String>::new());
+    cluster.stop();
+}
