@@ -6,7 +6,7 @@ MAJOR ?= 15
 embedded = target/postgres/$(1)/bin/pg_config
 
 .NOTPARALLEL:
-.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 test-asserts test-clients fuzz bench-capture bench-instructions bench-list prerequisites clean
+.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 test-asserts test-clients fuzz bench-capture bench-instructions bench-list bench-sync prerequisites clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -66,6 +66,10 @@ bench-instructions: prerequisites
 # What listing costs at ten million entries; ARGS="--only single,pairs …".
 bench-list: prerequisites
 	@bench/run.sh list $(ARGS)
+
+# What reading by sync, feed and export costs, on the same log; ARGS="--only read,poll …".
+bench-sync: prerequisites
+	@bench/run.sh sync $(ARGS)
 
 install:
 	@scripts/install.sh '$(PG_CONFIG)' release

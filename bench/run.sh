@@ -3,8 +3,10 @@
 # run.sh instructions [--accept] [--each-index]: how many instructions it adds, by callgrind, against bench/instructions.json.
 # run.sh list [OPTION …]: what listing costs at ten million entries, which are made once and kept in --data DIR, or
 # target/bench/listing.
+# run.sh sync [OPTION …]: what reading costs by sync, feed and export, on the same log.
 # Builds a release into a server copy of its own, target/bench/postgres; with --bindir DIR that server is
-# used as it is. capture takes --shared-buffers SIZE, 2GB by default. Results go to --out DIR, or target/bench/results. All options: run.sh capture --help, run.sh list --help
+# used as it is. capture takes --shared-buffers SIZE, 2GB by default. Results go to --out DIR, or target/bench/results. All options: run.sh capture --help, run.sh list --help,
+# run.sh sync --help
 source "$(dirname "$0")/../scripts/lib.sh"
 
 bench="$project/target/bench"
@@ -12,8 +14,8 @@ venv="$bench/venv"
 
 command=${1:-}
 case $command in
-    capture | instructions | list) shift ;;
-    *) die "run.sh capture [OPTION …] | instructions [--accept] [--each-index] | list [OPTION …]" ;;
+    capture | instructions | list | sync) shift ;;
+    *) die "run.sh capture [OPTION …] | instructions [--accept] [--each-index] | list [OPTION …] | sync [OPTION …]" ;;
 esac
 bindir=
 out="$bench/results"
@@ -72,7 +74,7 @@ if ! cmp -s "$project/bench/requirements.txt" "$venv/requirements.txt"; then
         --requirement "$project/bench/requirements.txt"
     cp "$project/bench/requirements.txt" "$venv/requirements.txt"
 fi
-declare -A package=([capture]=capture [list]=listing)
+declare -A package=([capture]=capture [list]=listing [sync]=syncing)
 driver() { PYTHONPATH="$project/bench" PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m "${package[$command]}" "$@"; }
 # Wrong options, and --help, before anything is built.
 driver --check "${options[@]}"
@@ -80,7 +82,7 @@ case " ${options[*]} " in *" --help "* | *" -h "*) exit 0 ;; esac
 
 server
 
-if [ "$command" = list ]; then
+if [ "$command" = list ] || [ "$command" = sync ]; then
     major=$("$bindir/pg_config" --version | grep -oE '[0-9]+' | head -n 1)
     say "Starting the cluster that is kept"
     dir=$("$project/bench/kept_cluster.sh" start "$bindir" "$kept/$major" synchronous_commit=off autovacuum=off \

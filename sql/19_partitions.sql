@@ -283,7 +283,32 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.move_rows(regclass, text, timestamptz, timestamptz) IS 'Moves the rows of a range from the default partition of a table of the log to the table of a partition to be; how many. Internal.';
 
-CREATE FUNCTION audit_log.move_from_default(at timestamptz) RETURNS bigint
+CREATE FUNCTION audit_log.name_moved(moved_to text, named_in text, day date) RETURNS void
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  EXECUTE pg_catalog.format('INSERT INTO audit_log.%I (day, is_actor, organization_id, type, id, name)
+    SELECT DISTINCT $1, m.is_actor, e.organization_id, m.type, m.id, m.name
+    FROM audit_log.%I e
+    CROSS JOIN LATERAL audit_log.names_of(e.actor_type, e.actor_id, e.actor_name, e.effective_actor_type, e.effective_actor_id,
+      e.effective_actor_name, e.target_type, e.target_id, e.target_name, e.targets) m
+    CROSS JOIN audit_log.counted_until u
+    WHERE audit_log.seen_by(e.feed, u.epoch, u.snapshot)
+    ON CONFLICT DO NOTHING', named_in, moved_to) USING day;
+END
+$$;
+COMMENT ON FUNCTION audit_log.name_moved(text, text, date) IS 'Names what counted entries that were moved to a table name, by its first day. Internal.';
+
+CREATE FUNCTION audit_log.next_to_move(before timestamptz DEFAULT '9999-01-01Z') RETURNS timestamptz
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+-- What is beyond these stays: there is no next week to end with.
+RETURN (SELECT pg_catalog.max(e.occurred_at) FROM audit_log.event_default e
+        WHERE e.occurred_at >= '0001-01-01Z' AND e.occurred_at < next_to_move.before);
+COMMENT ON FUNCTION audit_log.next_to_move(timestamptz) IS 'The newest instant of an entry without a partition; NULL where there is none. Internal.';
+
+CREATE FUNCTION audit_log.move_from_default(at timestamptz, most integer DEFAULT 1) RETURNS bigint
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
   SET TimeZone = 'UTC'
@@ -299,48 +324,57 @@ DECLARE
   child text;
   room record;
   moved bigint := 0;
+  fresh bigint;
   locked boolean := false;
 BEGIN
   -- Whoever counts entries, or removes some, must not meet them in two places.
   LOCK TABLE audit_log.counted_until IN SHARE ROW EXCLUSIVE MODE;
   LOCK TABLE audit_log.feed_epoch IN SHARE UPDATE EXCLUSIVE MODE;
-  FOREACH parent IN ARRAY ARRAY['audit_log.activity', 'audit_log.named', 'audit_log.event', 'audit_log.event_target']::regclass[] LOOP
-    SELECT r.lower, r.upper INTO room FROM audit_log.free_range(parent, audit_log.unit_of(parent, unit), at) r;
-    CONTINUE WHEN room.lower IS NULL;
-    child := audit_log.new_partition(parent, room.lower);
-    IF child IS NULL THEN
-      RAISE EXCEPTION 'the table of the partition of % from % on is there, but not attached', parent, room.lower
-        USING ERRCODE = '55000', DETAIL = 'code: not_in_prerequisite_state', HINT = 'Attach it, or rename it; the next run of retention goes on.';
-    END IF;
-    parents := parents || parent;
-    children := children || child;
-    lowers := lowers || room.lower;
-    uppers := uppers || room.upper;
-    -- Attaching then need not read it.
-    EXECUTE pg_catalog.format(CASE audit_log.partition_key(parent)
-      WHEN 'day' THEN 'ALTER TABLE audit_log.%I ADD CONSTRAINT moved CHECK (day >= %L::date AND day < %L::date)'
-      ELSE 'ALTER TABLE audit_log.%I ADD CONSTRAINT moved CHECK (occurred_at >= %L AND occurred_at < %L)' END, child, room.lower, room.upper);
-    moved := moved + audit_log.move_rows(parent, child, room.lower, room.upper);
-    PERFORM audit_log.finish_partition(parent, child);
-    IF parent = 'audit_log.event'::regclass AND room.lower::date <> pg_catalog.date_trunc('week', at)::date THEN
+  FOR i IN 1 .. most LOOP
+    FOREACH parent IN ARRAY ARRAY['audit_log.activity', 'audit_log.named', 'audit_log.event_target', 'audit_log.event']::regclass[] LOOP
+      SELECT r.lower, r.upper INTO room FROM audit_log.free_range(parent, audit_log.unit_of(parent, unit), at) r
+      -- A day is made with its last hour.
+      WHERE NOT EXISTS (SELECT FROM unnest(parents, lowers) m(p, first) WHERE m.p = parent AND m.first = r.lower);
+      CONTINUE WHEN room.lower IS NULL;
+      child := audit_log.new_partition(parent, room.lower);
+      IF child IS NULL THEN
+        RAISE EXCEPTION 'the table of the partition of % from % on is there, but not attached', parent, room.lower
+          USING ERRCODE = '55000', DETAIL = 'code: not_in_prerequisite_state', HINT = 'Attach it, or rename it; the next run of retention goes on.';
+      END IF;
+      parents := parents || parent;
+      children := children || child;
+      lowers := lowers || room.lower;
+      uppers := uppers || room.upper;
+      -- Attaching then need not read it.
+      EXECUTE pg_catalog.format(CASE audit_log.partition_key(parent)
+        WHEN 'day' THEN 'ALTER TABLE audit_log.%I ADD CONSTRAINT moved CHECK (day >= %L::date AND day < %L::date)'
+        ELSE 'ALTER TABLE audit_log.%I ADD CONSTRAINT moved CHECK (occurred_at >= %L AND occurred_at < %L)' END, child, room.lower, room.upper);
+      moved := moved + audit_log.move_rows(parent, child, room.lower, room.upper);
+      PERFORM audit_log.finish_partition(parent, child);
+    END LOOP;
+    IF room.lower::date <> pg_catalog.date_trunc('week', at)::date THEN
       -- Names go by the first day of the partition that entries are in; of what is not counted they come later.
-      EXECUTE pg_catalog.format('INSERT INTO audit_log.%I (day, is_actor, organization_id, type, id, name)
-        SELECT DISTINCT $1, m.is_actor, e.organization_id, m.type, m.id, m.name
-        FROM audit_log.%I e
-        CROSS JOIN LATERAL audit_log.names_of(e.actor_type, e.actor_id, e.actor_name, e.effective_actor_type, e.effective_actor_id,
-          e.effective_actor_name, e.target_type, e.target_id, e.target_name, e.targets) m
-        CROSS JOIN audit_log.counted_until u
-        WHERE audit_log.seen_by(e.feed, u.epoch, u.snapshot)
-        ON CONFLICT DO NOTHING',
-        coalesce((SELECT n.child FROM pg_catalog.unnest(parents, children, lowers, uppers) n(parent, child, lower, upper)
-                  WHERE n.parent = 'audit_log.named'::regclass AND room.lower >= n.lower AND room.lower < n.upper), 'named'), child)
-      USING room.lower::date;
+      PERFORM audit_log.name_moved(child, coalesce((
+        SELECT m.child FROM unnest(parents, children, lowers, uppers) m(p, child, first, last)
+        WHERE m.p = 'audit_log.named'::regclass AND room.lower >= m.first AND room.lower < m.last), 'named'), room.lower::date);
     END IF;
+    at := audit_log.next_to_move(room.lower);
+    EXIT WHEN at IS NULL OR moved >= 100000;
   END LOOP;
   IF parents = '{}' THEN
     RETURN 0;
   END IF;
-  -- From here on nothing may take long: whoever writes to the default partitions, or reads all, waits.
+  -- What came meanwhile, until that is little.
+  FOR again IN 1 .. 5 LOOP
+    fresh := 0;
+    FOR i IN 1 .. pg_catalog.cardinality(parents) LOOP
+      CONTINUE WHEN audit_log.partition_key(parents[i]) = 'day';
+      fresh := fresh + audit_log.move_rows(parents[i], children[i], lowers[i], uppers[i]);
+    END LOOP;
+    moved := moved + fresh;
+    EXIT WHEN fresh < 500;
+  END LOOP;
+  -- From here on nothing may take long: whoever writes, or reads, waits.
   FOR i IN 1 .. 50 LOOP
     BEGIN
       PERFORM pg_catalog.set_config('lock_timeout', '20ms', true);
@@ -359,7 +393,7 @@ BEGIN
       USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention tries again.';
   END IF;
   FOR i IN 1 .. pg_catalog.cardinality(parents) LOOP
-    -- What came meanwhile; counts and names did not.
+    -- Counts and names cannot have come.
     IF audit_log.partition_key(parents[i]) = 'occurred_at' THEN
       moved := moved + audit_log.move_rows(parents[i], children[i], lowers[i], uppers[i]);
     END IF;
@@ -370,12 +404,4 @@ BEGIN
   RETURN moved;
 END
 $$;
-COMMENT ON FUNCTION audit_log.move_from_default(timestamptz) IS 'Makes the partitions of an instant that has none, of what the default partitions have of their ranges; how many rows. These can be read all the while, in one place or the other; whoever writes to the default partitions waits only while they are attached. Fails where the log is in use for long. Internal.';
-
-CREATE FUNCTION audit_log.next_to_move() RETURNS timestamptz
-  LANGUAGE sql STABLE
-  SET search_path = pg_catalog, pg_temp
--- What is beyond these stays: there is no next week to end with.
-RETURN (SELECT pg_catalog.max(e.occurred_at) FROM audit_log.event_default e
-        WHERE e.occurred_at >= '0001-01-01Z' AND e.occurred_at < '9999-01-01Z');
-COMMENT ON FUNCTION audit_log.next_to_move() IS 'The newest instant of an entry without a partition; NULL where there is none. Internal.';
+COMMENT ON FUNCTION audit_log.move_from_default(timestamptz, integer) IS 'Makes the partitions of an instant that has none, and of so many more that come before it, of what the default partitions have of their ranges; how many rows. These can be read all the while, in one place or the other; whoever writes to the default partitions waits only while they are attached. Fails where the log is in use for long. Internal.';

@@ -162,17 +162,35 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.has_held(regclass, timestamptz, timestamptz) IS 'Whether a hold in force matches an entry of a partition. Internal.';
 
+CREATE FUNCTION audit_log.has_targets_elsewhere(partition regclass, lower timestamptz, upper timestamptz) RETURNS boolean
+  LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  shared boolean;
+BEGIN
+  IF EXISTS (SELECT FROM audit_log.event_target_default t WHERE t.occurred_at >= lower AND t.occurred_at < upper)
+     OR EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event_target') b
+                WHERE b.lower < has_targets_elsewhere.upper AND b.upper > has_targets_elsewhere.lower
+                  AND (b.lower < has_targets_elsewhere.lower OR b.upper > has_targets_elsewhere.upper)) THEN
+    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s e WHERE e.targets IS NOT NULL)', partition) INTO shared;
+  END IF;
+  RETURN coalesce(shared, false);
+END
+$$;
+COMMENT ON FUNCTION audit_log.has_targets_elsewhere(regclass, timestamptz, timestamptz) IS 'Whether other targets of entries of a partition may be in what does not go with it. Internal.';
+
 CREATE FUNCTION audit_log.is_all_expired(partition regclass, lower timestamptz, upper timestamptz, at timestamptz) RETURNS boolean
   LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp
   SET TimeZone = 'UTC'
 AS $$
-  -- Cheapest first: some rule's line is behind the partition, every rule's over something in it is, and nothing is held.
+  -- Cheapest first: some rule's line is behind the partition, every rule's over something in it is, nothing is held, and all of it goes with it.
   SELECT CASE
     WHEN upper = 'infinity' OR NOT coalesce(upper <= (SELECT pg_catalog.max(at - r.keep) FROM audit_log.retention r), false) THEN false
     WHEN EXISTS (SELECT FROM audit_log.contents(partition, lower, upper) c
                  WHERE coalesce(at - audit_log.keep_of(c.organization_id, c.category) < upper, true)) THEN false
-    ELSE NOT audit_log.has_held(partition, lower, upper) END
+    ELSE NOT audit_log.has_held(partition, lower, upper) AND NOT audit_log.has_targets_elsewhere(partition, lower, upper) END
 $$;
 COMMENT ON FUNCTION audit_log.is_all_expired(regclass, timestamptz, timestamptz, timestamptz) IS 'Whether a partition can be dropped whole by a clock. Internal.';
 

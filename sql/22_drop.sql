@@ -83,7 +83,8 @@ AS $$
   WHERE b.upper <= (SELECT e.upper FROM ends e)
     AND NOT EXISTS (SELECT FROM stays s WHERE s.lower < b.upper AND s.upper > b.lower)
     -- Their names are kept with the first day of their week.
-    AND NOT EXISTS (SELECT FROM audit_log.event_default d WHERE d.occurred_at >= b.lower AND d.occurred_at < b.upper + interval '7 days')
+    AND NOT EXISTS (SELECT FROM audit_log.event_default d WHERE d.occurred_at >= b.lower
+                    AND d.occurred_at < b.upper + CASE parent WHEN 'audit_log.event_target'::regclass THEN interval '0' ELSE interval '7 days' END)
 $$;
 COMMENT ON FUNCTION audit_log.goes_with(regclass[]) IS 'The partitions of other tables that are of no use once these of event are dropped. Internal.';
 
@@ -143,6 +144,11 @@ BEGIN
         USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention looks at it again.';
     END IF;
   END LOOP;
+  -- What has no partition of event may have other targets in one that would go.
+  IF EXISTS (SELECT FROM pg_catalog.unnest(others) o WHERE o <> ALL (ARRAY(SELECT g FROM audit_log.goes_with(going) g))) THEN
+    RAISE EXCEPTION 'expired partitions were not dropped (% and %): something was written of their time', going[1], pg_catalog.cardinality(going) - 1
+      USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention looks at it again.';
+  END IF;
   EXECUTE (SELECT 'DROP TABLE ' || pg_catalog.string_agg(p::text, ', ') FROM pg_catalog.unnest(going || others) p);
   dropped := pg_catalog.cardinality(going);
   -- Where counts or names have a partition of their own that stays, or none.

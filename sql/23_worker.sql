@@ -6,11 +6,13 @@ CREATE TABLE audit_log.worker_task (
   last_success_at timestamptz,
   next_run_at timestamptz,
   clock timestamptz,
+  is_wanted boolean NOT NULL DEFAULT false,
   failures integer NOT NULL DEFAULT 0,
   last_error text
 );
 COMMENT ON TABLE audit_log.worker_task IS 'When the tasks of the worker ran; read it through audit_log.worker_status.';
 COMMENT ON COLUMN audit_log.worker_task.clock IS 'What a task that has more to do goes on by, or it would never catch up with the time; else NULL.';
+COMMENT ON COLUMN audit_log.worker_task.is_wanted IS 'Whether there may be something to do, for tasks that only entries that came give something to do.';
 
 CREATE FUNCTION audit_log.worker_tasks() RETURNS TABLE (task text, place integer, description text)
   LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6
@@ -22,7 +24,7 @@ BEGIN ATOMIC
          ('drop', 5, 'drops partitions that are all expired'),
          ('tidy', 6, 'removes names and idempotency keys of what is gone');
 END;
-COMMENT ON FUNCTION audit_log.worker_tasks() IS 'The tasks of the worker, in the order they are run in. Internal.';
+COMMENT ON FUNCTION audit_log.worker_tasks() IS 'The tasks of the worker, in the order they are run in at first. Internal.';
 
 CREATE VIEW audit_log.worker_status WITH (security_invoker = true) AS
 SELECT t.task, t.description, w.last_run_at AS last_run, w.last_success_at AS last_success, w.next_run_at AS next_run, coalesce(w.failures, 0) AS failures, w.last_error
@@ -128,7 +130,7 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.tidy_next() IS 'Removes idempotency keys whose entries are gone, a batch at a time, then names that no entry of a partition has any more; whether it did. Internal.';
 
-CREATE FUNCTION audit_log.run_task(task text, at timestamptz, OUT removed audit_log.removal[], OUT more boolean, OUT error text)
+CREATE FUNCTION audit_log.run_task(task text, at timestamptz, is_worker boolean DEFAULT false, ahead integer DEFAULT NULL, OUT removed audit_log.removal[], OUT more boolean, OUT error text)
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
   SET TimeZone = 'UTC'
@@ -138,15 +140,16 @@ AS $$
 DECLARE
   counted integer;
   was audit_log.worker_task;
+  is_locked boolean := false;
 BEGIN
   more := false;
   BEGIN
     CASE task
-      WHEN 'partitions' THEN PERFORM audit_log.make_partitions(at, NULL);
+      WHEN 'partitions' THEN PERFORM audit_log.make_partitions(at, ahead);
       WHEN 'counts' THEN PERFORM audit_log.count_entries();
       WHEN 'clear' THEN SELECT c.removed, c.more INTO removed, more FROM audit_log.clear_next(at, 20000) c;
       WHEN 'move' THEN
-        more := coalesce(audit_log.move_from_default(audit_log.next_to_move()), 0) > 0;
+        more := coalesce(audit_log.move_from_default(audit_log.next_to_move(), CASE WHEN is_worker THEN 1 ELSE 4 END), 0) > 0;
         IF more THEN
           PERFORM audit_log.names_are_stale('event_default');
         END IF;
@@ -158,25 +161,27 @@ BEGIN
     END CASE;
   EXCEPTION WHEN OTHERS THEN
     error := SQLERRM;
+    is_locked := SQLSTATE = '55P03';
     more := false;
   END;
   SELECT w.* INTO was FROM audit_log.worker_task w WHERE w.task = run_task.task;
   -- A failing step is tried again later and later, at most an hour; told once.
-  INSERT INTO audit_log.worker_task AS w (task, last_run_at, last_success_at, next_run_at, clock, failures, last_error)
+  INSERT INTO audit_log.worker_task AS w (task, last_run_at, last_success_at, next_run_at, clock, is_wanted, failures, last_error)
   VALUES (task, pg_catalog.clock_timestamp(), CASE WHEN error IS NULL THEN pg_catalog.clock_timestamp() END,
           pg_catalog.clock_timestamp() + CASE WHEN error IS NOT NULL THEN least(interval '1 hour', interval '10 seconds' * pg_catalog.power(2, least(coalesce(was.failures, 0), 20)))
                                               WHEN more THEN interval '0' ELSE audit_log.task_interval(task) END,
-          CASE WHEN more THEN at END, CASE WHEN error IS NULL THEN 0 ELSE 1 END, error)
+          CASE WHEN more THEN at END, more OR error IS NOT NULL, CASE WHEN error IS NULL THEN 0 ELSE 1 END, error)
   ON CONFLICT ON CONSTRAINT worker_task_pkey DO UPDATE
     SET last_run_at = EXCLUDED.last_run_at, last_success_at = coalesce(EXCLUDED.last_success_at, w.last_success_at),
-        next_run_at = EXCLUDED.next_run_at, clock = EXCLUDED.clock, last_error = EXCLUDED.last_error,
+        next_run_at = EXCLUDED.next_run_at, clock = EXCLUDED.clock, is_wanted = EXCLUDED.is_wanted, last_error = EXCLUDED.last_error,
         failures = CASE WHEN EXCLUDED.last_error IS NULL THEN 0 ELSE w.failures + 1 END;
-  IF error IS NOT NULL AND error IS DISTINCT FROM was.last_error THEN
-    RAISE WARNING 'audit_log: task "%" failed: %', task, error USING HINT = 'It is tried again. SELECT * FROM audit_log.worker_status tells more.';
+  -- That the log is in use for a moment is nothing to tell of.
+  IF error IS NOT NULL AND (CASE WHEN is_worker AND is_locked THEN was.failures = 1 ELSE error IS DISTINCT FROM was.last_error END) THEN
+    RAISE WARNING 'audit_log: task "%" failed in database "%": %', task, pg_catalog.current_database(), error USING HINT = 'It is tried again. SELECT * FROM audit_log.worker_status tells more.';
   END IF;
 END
 $$;
-COMMENT ON FUNCTION audit_log.run_task(text, timestamptz) IS 'Runs a step of a task by a clock, and notes how it went: what was removed, whether there is more to do at once, and its error, which it does not raise. Internal.';
+COMMENT ON FUNCTION audit_log.run_task(text, timestamptz, boolean, integer) IS 'Runs a step of a task by a clock, partitions so many intervals ahead, and notes how it went: what was removed, whether there is more to do at once, and its error, which it does not raise. Internal.';
 
 CREATE FUNCTION audit_log.task_interval(task text) RETURNS interval
   LANGUAGE sql STABLE
@@ -195,24 +200,34 @@ DECLARE
   now timestamptz := pg_catalog.clock_timestamp();
   clock timestamptz;
 BEGIN
+  -- Not beside run_retention(), whose transaction may be open for long.
+  BEGIN
+    LOCK TABLE audit_log.worker_task IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+  EXCEPTION WHEN lock_not_available THEN
+    RETURN;
+  END;
+  IF entries_came THEN
+    UPDATE audit_log.worker_task w SET is_wanted = true WHERE w.task IN ('counts', 'move') AND NOT w.is_wanted;
+  END IF;
   SELECT t.task, coalesce(w.clock, now) INTO task, clock
   FROM audit_log.worker_tasks() t
   LEFT JOIN audit_log.worker_task w ON w.task = t.task
   WHERE audit_log.task_interval(t.task) IS NOT NULL
     -- An interval made shorter counts at once; a failure's delay stays.
     AND coalesce(CASE WHEN w.failures = 0 THEN least(w.next_run_at, w.last_run_at + audit_log.task_interval(t.task)) ELSE w.next_run_at END, now) <= now
-    AND (entries_came OR t.task NOT IN ('counts', 'move') OR w.failures > 0)
-  ORDER BY t.place LIMIT 1;
+    AND (t.task NOT IN ('counts', 'move') OR w.is_wanted IS NOT FALSE OR w.failures > 0)
+  -- The longest due first: none that always has something to do keeps others from their turn.
+  ORDER BY w.next_run_at NULLS FIRST, t.place LIMIT 1;
   IF task IS NOT NULL THEN
-    PERFORM audit_log.run_task(task, clock);
+    PERFORM audit_log.run_task(task, clock, true);
   END IF;
   SELECT pg_catalog.min(coalesce(w.next_run_at, now)) INTO next_run
   FROM audit_log.worker_tasks() t
   LEFT JOIN audit_log.worker_task w ON w.task = t.task
-  WHERE audit_log.task_interval(t.task) IS NOT NULL AND (t.task NOT IN ('counts', 'move') OR w.failures > 0);
+  WHERE audit_log.task_interval(t.task) IS NOT NULL AND (t.task NOT IN ('counts', 'move') OR w.is_wanted IS NOT FALSE OR w.failures > 0);
 END
 $$;
-COMMENT ON FUNCTION audit_log.run_due_task(boolean) IS 'What the worker calls, in a transaction each time, until task is NULL: runs a step of the first task that is due; counting and moving only where entries came. next_run: when to call again, at the latest. Internal.';
+COMMENT ON FUNCTION audit_log.run_due_task(boolean) IS 'What the worker calls, in a transaction each time, until task is NULL: runs a step of the task that is due longest; counting and moving only where entries came since they last ran. next_run: when to call again, at the latest; NULL where somebody runs retention meanwhile. Internal.';
 
 CREATE FUNCTION audit_log.expired(at timestamptz) RETURNS SETOF audit_log.removal
   LANGUAGE plpgsql STABLE
@@ -261,21 +276,26 @@ BEGIN
       USING ERRCODE = '55000', DETAIL = 'code: not_in_prerequisite_state',
             HINT = 'It must see rules and holds of this moment: call it in a READ COMMITTED transaction, best in one of its own.';
   END IF;
-  PERFORM audit_log.run_task('partitions', at);
+  -- The worker's step is waited for, and it does nothing until this transaction ends.
+  LOCK TABLE audit_log.worker_task IN SHARE UPDATE EXCLUSIVE MODE;
   PERFORM audit_log.run_task('counts', at);
-  -- A transaction holds what it locks until its end: it does so much and no more.
+  -- A transaction holds what it locks until its end: it does so much and no more,
   FOR i IN 1 .. 10 LOOP
     SELECT t.* INTO step FROM audit_log.run_task('clear', at) t;
     RETURN QUERY SELECT r.* FROM pg_catalog.unnest(step.removed) r;
     EXIT WHEN NOT step.more;
   END LOOP;
-  FOR i IN 1 .. 10 LOOP
-    SELECT t.* INTO step FROM audit_log.run_task('move', at) t;
-    EXIT WHEN NOT step.more;
-  END LOOP;
   PERFORM audit_log.run_task('tidy', at);
-  SELECT t.* INTO step FROM audit_log.run_task('drop', at) t;
-  RETURN QUERY SELECT r.* FROM pg_catalog.unnest(step.removed) r;
+  -- and comes last to what locks all. Once something was moved all is locked: what would take long is left to the next call.
+  SELECT t.* INTO step FROM audit_log.run_task('move', at) t;
+  IF step.more THEN
+    PERFORM audit_log.run_task('partitions', at, ahead => 1);
+  ELSE
+    SELECT t.* INTO step FROM audit_log.run_task('drop', at) t;
+    RETURN QUERY SELECT r.* FROM pg_catalog.unnest(step.removed) r;
+    -- The default partitions behind their parents, as whoever writes locks them.
+    PERFORM audit_log.run_task('partitions', at);
+  END IF;
 END
 $$;
-COMMENT ON FUNCTION audit_log.run_retention(boolean) IS 'Keeps the log in order where no worker does: makes partitions ahead, counts, removes expired entries that no hold matches (about 200,000 looked at in a call), moves entries without a partition to one, and drops up to 4 expired partitions. What went, a row an organization, category and partition; with dry_run what would go, in as many calls as it takes. Call it in a transaction of its own, hourly or so: what it drops is locked until that ends. What fails is a WARNING, and in worker_status. 55000 outside READ COMMITTED. Purges are recorded as retention_run.';
+COMMENT ON FUNCTION audit_log.run_retention(boolean) IS 'Keeps the log in order where no worker does: counts, removes expired entries that no hold matches (about 200,000 looked at in a call), moves entries without a partition to one (of 4 intervals in a call), else drops up to 4 expired partitions, and makes partitions ahead. What went, a row an organization, category and partition; with dry_run what would go, in as many calls as it takes. Call it in a transaction of its own, hourly or so: what it drops is locked until that ends. What fails is a WARNING, and in worker_status. 55000 outside READ COMMITTED. Purges are recorded as retention_run.';

@@ -62,16 +62,19 @@ DECLARE
   by_primary_key boolean := coalesce((options -> 'by_primary_key')::boolean, false);
   key name[];
   wanted integer;
-  again text;
+  own_key name[];
   gone record;
   missing text[];
 BEGIN
+  IF pg_catalog.jsonb_typeof(options -> 'target_id') IS DISTINCT FROM 'array' THEN
+    RAISE EXCEPTION 'there is no target_id';
+  END IF;
   SELECT coalesce(pg_catalog.array_agg((f.ref ->> 0)::name ORDER BY f.n) FILTER (WHERE f.ref IS NOT NULL), '{}'), pg_catalog.count(*) INTO STRICT key, wanted
   FROM (SELECT audit_log.follow_column(relation, r, is_here) AS ref, n
         FROM pg_catalog.jsonb_array_elements(options -> 'target_id') WITH ORDINALITY AS c(r, n)) f;
-  again := audit_log.watch_call(relation, options, CASE WHEN NOT by_primary_key THEN key END);
+  own_key := CASE WHEN NOT by_primary_key THEN key END;
   IF watch.tgtype <> 29 OR watch.tgqual IS NOT NULL OR watch.tgattr::text <> '' THEN
-    RETURN QUERY SELECT 'error', 'capture trigger altered: it does not fire for every change of a row', relation::text, again;
+    RETURN QUERY SELECT 'error', 'capture trigger altered: it does not fire for every change of a row', relation::text, audit_log.watch_call(relation, options, own_key);
   END IF;
   IF pg_catalog.cardinality(key) < wanted OR key = '{}' THEN
     RETURN QUERY SELECT 'error', 'key gone: columns that told its rows apart were dropped, its entries do not say any more which row they are of', relation::text,
@@ -105,7 +108,7 @@ BEGIN
     RETURN QUERY SELECT CASE WHEN gone.is_redacted THEN 'info' ELSE 'warning' END,
       pg_catalog.format(CASE WHEN gone.is_redacted THEN 'redacted column gone: "%s" was dropped; a column made anew by this name would be redacted, until the table is watched again'
                              ELSE 'column gone: "%s", which its watch names in %s, was dropped' END, gone.name, gone.options),
-      relation::text, again;
+      relation::text, audit_log.watch_call(relation, options, own_key);
   END LOOP;
   WITH RECURSIVE tree (relid, kind, partitioned) AS (
     SELECT c.oid, c.relkind, c.relkind = 'p' FROM pg_catalog.pg_class c WHERE c.oid = relation
@@ -117,7 +120,7 @@ BEGIN
   IF missing IS NOT NULL THEN
     RETURN QUERY SELECT 'error', pg_catalog.format('capture trigger missing: %s%s, so TRUNCATE or moves between partitions are not recorded as they should', missing[1],
                                                    ' and ' || nullif(pg_catalog.cardinality(missing) - 1, 0) || ' more'),
-      relation::text, again;
+      relation::text, audit_log.watch_call(relation, options, own_key);
   END IF;
 END
 $$;
@@ -180,15 +183,16 @@ AS $$
       AND c.oid NOT IN (SELECT w.relid FROM watched w)
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')),
   proposed AS (
-    SELECT u.*, audit_log.primary_key(u.oid) IS NOT NULL AS has_primary_key, audit_log.unique_key(u.oid) AS key,
+    SELECT u.*, k.is_primary, CASE WHEN NOT k.is_primary THEN audit_log.unique_key(u.oid) END AS key,
            pg_catalog.regexp_replace(pg_catalog.regexp_replace(u.relname, '[^A-Za-z0-9_.]', '_', 'g'), '^(?![A-Za-z])', 't_') AS code
-    FROM unwatched u)
+    FROM unwatched u
+    CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = u.oid AND i.indisprimary) AS is_primary) k)
   SELECT 'info', 'table not watched: ' || CASE WHEN m.unwatch IS NULL THEN 'what happens to its rows is not recorded' ELSE 'of its partitions only single ones are' END, p.oid::regclass::text,
          pg_catalog.concat(m.unwatch, 'SELECT audit_log.watch(',
            pg_catalog.concat_ws(', ', pg_catalog.quote_literal(p.oid::regclass::text),
              CASE WHEN p.relname !~ '^[A-Za-z][A-Za-z0-9_.]{0,52}$' THEN 'target_type => ' || pg_catalog.quote_literal(pg_catalog.left(p.code, 53)) END,
-             CASE WHEN p.key IS NULL THEN 'target_id => ''{…}''' WHEN NOT p.has_primary_key THEN 'target_id => ' || pg_catalog.quote_literal(p.key::text) END), ')',
-           CASE WHEN p.key IS NULL THEN ' -- name the columns that identify a row' END)
+             CASE WHEN NOT p.is_primary THEN 'target_id => ' || coalesce(pg_catalog.quote_literal(p.key::text), '''{…}''') END), ')',
+           CASE WHEN NOT p.is_primary AND p.key IS NULL THEN ' -- name the columns that identify a row' END)
   FROM proposed p
   LEFT JOIN (SELECT w.root, pg_catalog.string_agg(pg_catalog.format('SELECT audit_log.unwatch(%L); ', w.relid::regclass), '' ORDER BY w.relid::regclass::text) AS unwatch
              FROM watched w GROUP BY w.root) m ON m.root = p.oid
@@ -204,12 +208,12 @@ AS $$
   granted AS (
     SELECT c.oid::regclass AS relation, c.relowner AS owner, a.grantee, a.privilege_type AS privilege
     FROM home h JOIN pg_catalog.pg_class c ON c.relnamespace = h.oid CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
-    WHERE c.relkind IN ('r', 'p', 'f', 'v')
+    WHERE c.relkind IN ('r', 'p', 'f')
     UNION
     SELECT c.oid::regclass, c.relowner, a.grantee, pg_catalog.format('%s (%I)', a.privilege_type, t.attname)
     FROM home h JOIN pg_catalog.pg_class c ON c.relnamespace = h.oid
     JOIN pg_catalog.pg_attribute t ON t.attrelid = c.oid CROSS JOIN LATERAL pg_catalog.aclexplode(t.attacl) a
-    WHERE c.relkind IN ('r', 'p', 'f', 'v')),
+    WHERE c.relkind IN ('r', 'p', 'f')),
   owned AS (
     SELECT 'SCHEMA' AS kind, 'audit_log' AS name, h.nspowner AS owner FROM home h
     UNION ALL
@@ -276,7 +280,7 @@ BEGIN
     END;
   END LOOP;
   RETURN QUERY SELECT f.severity, f.finding, f.object, f.fix FROM pg_catalog.unnest(findings) f
-  ORDER BY pg_catalog.array_position(ARRAY['error', 'warning', 'info'], f.severity), f.finding, f.object;
+  ORDER BY pg_catalog.array_position(ARRAY['error', 'warning', 'info'], f.severity), pg_catalog.split_part(f.finding, ':', 1), f.object, f.finding;
 END
 $$;
 COMMENT ON FUNCTION audit_log.doctor() IS 'What is wrong with the audit log, the worst first, and what to do: severity is error (something is not recorded, or not safe), warning (it soon will be, or is slow) or info; finding begins with a phrase that does not change; object is the table, partition, task, setting, role or session; fix the statements to run, or what to do. No rows: all is well. Reads no more of the log than it must.';

@@ -10,7 +10,9 @@ DECLARE
   databases text := coalesce(pg_catalog.current_setting('audit_log.databases', true), '*');
   -- A restored log has its own row and the dump's.
   since timestamptz := (SELECT pg_catalog.max(l.created_at) FROM audit_log.log_identity l);
-  uncounted_from bigint := coalesce((SELECT (u.epoch::bigint << 48) | pg_catalog.pg_snapshot_xmax(u.snapshot)::text::bigint FROM audit_log.counted_until u), 0);
+  counted audit_log.counted_until := (SELECT u FROM audit_log.counted_until u);
+  partition regclass;
+  waiting bigint := 0;
 BEGIN
   IF pg_catalog.pg_is_in_recovery() THEN
     -- It is the primary's to do.
@@ -22,25 +24,38 @@ BEGIN
       pg_catalog.format('ALTER SYSTEM SET shared_preload_libraries = %s -- and restart the server; or SELECT audit_log.run_retention() hourly from a scheduler',
         (SELECT pg_catalog.string_agg(pg_catalog.quote_literal(pg_catalog.btrim(l, ' "')), ', ' ORDER BY n)
          FROM pg_catalog.regexp_split_to_table(libraries || ',audit_log', ',') WITH ORDINALITY AS c(l, n) WHERE pg_catalog.btrim(l) <> ''))
-    WHERE NOT EXISTS (SELECT FROM audit_log.worker_task w WHERE w.task = 'drop' AND w.last_run_at > now - interval '3 hours');
+    WHERE NOT EXISTS (SELECT FROM audit_log.worker_task w WHERE w.task = 'clear' AND w.last_run_at > now - interval '3 hours');
   ELSIF NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.backend_type = 'audit_log launcher') THEN
-    RETURN QUERY SELECT 'error', 'worker not running: it is preloaded, but its launcher is not there', 'audit_log launcher', 'The server''s log says why it ended; a restart of the server starts it again.';
-  ELSIF NOT pg_catalog.regexp_split_to_array(pg_catalog.replace(pg_catalog.btrim(databases), '"', ''), '\s*,\s*') && ARRAY['*', pg_catalog.current_database()::text] THEN
-    RETURN QUERY SELECT 'info', pg_catalog.format('database left out: the worker does not work here (audit_log.databases is "%s")', databases), pg_catalog.current_database()::text,
-      'Name the database in audit_log.databases, or set it to *; or SELECT audit_log.run_retention() hourly from a scheduler';
+    RETURN QUERY SELECT 'error', 'worker not running: it is preloaded, but its launcher is not there', 'audit_log launcher',
+      'Look into the server''s log, which says why it ended, and whether max_worker_processes has room for it; it is started again after a few seconds, or with the server.';
+  ELSIF pg_catalog.btrim(databases) <> '*' AND NOT EXISTS (
+    SELECT FROM pg_catalog.regexp_matches(databases, '(?:^|,)\s*(?:"((?:[^"]|"")*)"|([^",\s](?:[^",]*[^",\s])?))\s*(?=,|$)', 'g') m
+    WHERE coalesce(pg_catalog.replace(m[1], '""', '"'), m[2]) = pg_catalog.current_database()) THEN
+    RETURN QUERY SELECT 'info', pg_catalog.format('database left out: the worker does not serve it (audit_log.databases is "%s")', databases), pg_catalog.current_database()::text,
+      pg_catalog.format('ALTER SYSTEM SET audit_log.databases = %L -- and SELECT pg_reload_conf(); or SELECT audit_log.run_retention() hourly from a scheduler',
+        pg_catalog.concat_ws(', ', nullif(pg_catalog.btrim(databases), ''), pg_catalog.quote_ident(pg_catalog.current_database())));
   END IF;
   RETURN QUERY SELECT 'warning', pg_catalog.format('task failing: %s times in a row: %s', s.failures, s.last_error), s.task, 'SELECT * FROM audit_log.run_retention()'
   FROM audit_log.worker_status s WHERE s.failures > 0;
   RETURN QUERY SELECT 'warning', pg_catalog.format('task late: it %s has not been done %s', s.description, coalesce('since ' || pg_catalog.date_trunc('second', s.last_success), 'yet')), s.task,
     'SELECT * FROM audit_log.run_retention()'
   FROM audit_log.worker_status s
-  -- Counting waits for entries, and is told by how many wait.
-  WHERE s.task <> 'counts' AND s.failures = 0 AND audit_log.task_interval(s.task) IS NOT NULL
+  -- Counting and moving wait for entries, and are told by what waits for them.
+  WHERE s.task NOT IN ('counts', 'move') AND s.failures = 0 AND audit_log.task_interval(s.task) IS NOT NULL
     AND coalesce(s.last_success, since) < now - greatest(3 * audit_log.task_interval(s.task), interval '3 hours')
-    AND EXISTS (SELECT FROM audit_log.event);
-  -- By the index on feed.
-  PERFORM FROM (SELECT FROM audit_log.event e WHERE e.feed >= uncounted_from ORDER BY e.feed LIMIT 100001) e HAVING pg_catalog.count(*) > 100000;
-  IF FOUND THEN
+    -- The first entry began it.
+    AND EXISTS (SELECT FROM audit_log.feed_epoch);
+  -- By the index on feed, of partitions that entries came to since.
+  FOR partition IN
+    SELECT b.partition FROM audit_log.partition_bounds('audit_log.event') b
+    WHERE b.lower <= now AND (b.upper > counted.counted_at OR counted.counted_at IS NULL)
+    UNION ALL SELECT 'audit_log.event_default'
+  LOOP
+    EXECUTE pg_catalog.format('SELECT pg_catalog.count(*) + $2 FROM (SELECT FROM %s e WHERE e.feed >= $1 ORDER BY e.feed LIMIT 100001 - $2) e', partition)
+    INTO waiting USING coalesce((counted.epoch::bigint << 48) | pg_catalog.pg_snapshot_xmax(counted.snapshot)::text::bigint, 0), waiting;
+    EXIT WHEN waiting > 100000;
+  END LOOP;
+  IF waiting > 100000 THEN
     RETURN QUERY SELECT 'warning', 'counts behind: over 100000 entries are not counted yet, which slows page(), people() and activity_daily', 'counts', 'SELECT audit_log.count_entries()';
   END IF;
 END
@@ -69,12 +84,16 @@ CREATE FUNCTION audit_log.attach_call(parent regclass, relation regclass) RETURN
 AS $$
 DECLARE
   digits text := (SELECT pg_catalog.replace(pg_catalog.substring(c.relname, '_p([0-9_]+)$'), '_', '') FROM pg_catalog.pg_class c WHERE c.oid = relation);
-  start timestamptz := pg_catalog.to_timestamp(pg_catalog.rpad(digits, 20, '0'), 'YYYYMMDDHH24MISSUS');
+  start timestamptz;
   room record;
   fits boolean;
 BEGIN
+  start := pg_catalog.to_timestamp(pg_catalog.rpad(digits, 20, '0'), 'YYYYMMDDHH24MISSUS');
   SELECT r.lower, r.upper INTO room FROM audit_log.free_range(parent, audit_log.unit_of(parent, audit_log.partition_interval()), start) r;
-  IF room.lower = start AND NOT audit_log.is_in_default(parent, room.lower, room.upper) THEN
+  IF room.lower = start AND NOT audit_log.is_in_default(parent, room.lower, room.upper)
+     AND (SELECT pg_catalog.count(DISTINCT a.columns) = 1
+          FROM (SELECT pg_catalog.string_agg(a.attname || ' ' || a.atttypid, ',' ORDER BY a.attname) AS columns
+                FROM pg_catalog.pg_attribute a WHERE a.attrelid IN (parent, relation) AND a.attnum > 0 AND NOT a.attisdropped GROUP BY a.attrelid) a) THEN
     EXECUTE pg_catalog.format('SELECT coalesce(pg_catalog.min(%1$I) >= $1 AND pg_catalog.max(%1$I) < $2, true) FROM %2$s', audit_log.partition_key(parent), relation)
     INTO fits USING room.lower, room.upper;
   END IF;
@@ -102,7 +121,11 @@ BEGIN
     RETURN QUERY SELECT CASE m.ahead WHEN 0 THEN 'error' ELSE 'warning' END,
       CASE m.ahead WHEN 0 THEN 'no partition: there is none for this moment, what is written now lands in the default one'
                    ELSE pg_catalog.format('no partition ahead: there is none for the %s to come', unit) END,
-      m.parent::text, CASE WHEN audit_log.is_in_default(m.parent, m.lower, m.upper) THEN 'SELECT * FROM audit_log.run_retention()' ELSE 'SELECT audit_log.ensure_partitions()' END
+      m.parent::text,
+      CASE WHEN NOT audit_log.is_in_default(m.parent, m.lower, m.upper) THEN 'SELECT audit_log.ensure_partitions()'
+           WHEN audit_log.is_in_default('audit_log.event', m.lower, m.upper) THEN 'SELECT * FROM audit_log.run_retention()'
+           -- Retention goes by entries.
+           ELSE pg_catalog.format('SELECT audit_log.move_from_default(%L)', m.lower) END
     FROM (SELECT DISTINCT ON (r.parent) r.*, (r.lower > now)::integer AS ahead
           FROM audit_log.missing_partitions(now, 1) r
           ORDER BY r.parent, r.lower) m;
@@ -120,7 +143,7 @@ $$;
 COMMENT ON FUNCTION audit_log.doctor_partitions() IS 'What is wrong with the partitions of the log. Internal.';
 
 -- By the catalog only: no lock is waited for.
-CREATE VIEW audit_log.log_table AS
+CREATE VIEW audit_log.log_table WITH (security_invoker = true) AS
 WITH RECURSIVE tree (parent, relid, kind) AS (
   SELECT c.relname, c.oid, c.relkind FROM pg_catalog.pg_class c WHERE c.oid IN ('audit_log.event'::regclass, 'audit_log.event_target'::regclass)
   UNION ALL
@@ -141,7 +164,7 @@ AS $$
     UNION ALL SELECT 'audit_log.relation_name'::regclass, 'r', 'append_only'
     UNION ALL SELECT l.relation, l.kind, 'append_only_row' FROM audit_log.log_table l WHERE l.relation IN ('audit_log.event'::regclass, 'audit_log.event_target'::regclass))
   SELECT 'error', pg_catalog.format('not append-only: trigger "%s" is missing or another, so what is in it can be changed', g.name), g.relation::text,
-         pg_catalog.concat(pg_catalog.format('DROP TRIGGER %I ON %s; ', t.tgname, t.tgrelid::regclass),
+         pg_catalog.concat('DROP TRIGGER ' || t.tgname || ' ON ' || g.relation::text || '; ',
            CASE g.name WHEN 'append_only' THEN pg_catalog.format('SELECT audit_log.guard(%L)', g.relation)
              ELSE pg_catalog.format('CREATE TRIGGER append_only_row BEFORE UPDATE OR DELETE ON %1$s FOR EACH ROW EXECUTE FUNCTION audit_log.refuse_change(); ALTER TABLE %1$s ENABLE ALWAYS TRIGGER append_only_row', g.relation) END)
   FROM guarded g LEFT JOIN guard t ON t.tgrelid = g.relation AND t.tgname = g.name
@@ -211,6 +234,8 @@ CREATE FUNCTION audit_log.doctor_retention() RETURNS SETOF audit_log.diagnosis
   LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp
   SET TimeZone = 'UTC'
+  -- Each partition by itself, and by index.
+  SET plan_cache_mode = force_custom_plan
   SET enable_seqscan = off
 AS $$
 DECLARE
@@ -241,7 +266,7 @@ BEGIN
       -- What was looked at by these rules when it was expired, and is there, is held.
       AND EXISTS (SELECT FROM partition p WHERE p.lower < d.upper AND p.upper > d.lower
                   AND (p.at - d.keep >= d.upper AND (p.progress IS NULL OR p.progress >= d.upper)) IS NOT TRUE)
-    ORDER BY d.lower LIMIT 100
+    ORDER BY d.lower LIMIT 50
   LOOP
     is_behind := EXISTS (SELECT FROM (SELECT e.organization_id, e.target_type, e.target_id, e.targets FROM audit_log.event e
                                       WHERE e.organization_id = one.organization_id AND e.category = one.category AND e.occurred_at >= one.lower AND e.occurred_at < one.upper LIMIT 1000) e

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import shutil
 import sys
-from datetime import datetime, timezone
 from pathlib import Path
 
 import psycopg
@@ -18,6 +15,7 @@ from capture.server import Server
 from capture.solutions import BUILT_IN, SQL, Solution, extra
 from capture.subject import Subject
 from capture.summary import summarise
+from shared.circumstances import circumstances
 from shared.terminal import say
 
 
@@ -107,11 +105,7 @@ def describe(server: Server, chosen: argparse.Namespace, solutions: list[Solutio
         print(f"   a run like this may need {needed / 1e9:.0f} GB of disk; there are {free / 1e9:.0f}", flush=True)
     counted = ("rounds", "seconds", "rows", "updates", "large_rows", "stored", "skip_large")
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "cores": os.cpu_count(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "machine": platform.machine(),
-        "settings": server.settings(),
+        **circumstances(server),
         "options": {name: getattr(chosen, name) for name in counted},
         "versions": {solution.name: solution.version(server) for solution in solutions},
         "left_out": left_out,

@@ -7,9 +7,10 @@ import time
 import psycopg
 from psycopg import sql
 
-from capture.samples import Samples, rotated
+from capture.samples import Samples
 from capture.server import Server
 from capture.subject import Subject
+from shared.rounds import rotated
 
 # Ids from here on are those that a round inserts, updates and deletes again.
 BASE = 2_000_000_000

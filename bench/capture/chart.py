@@ -9,7 +9,8 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import pyplot  # noqa: E402
 
-from capture.summary import OPERATIONS, Figure  # noqa: E402
+from capture.figure import Figure  # noqa: E402
+from capture.summary import OPERATIONS  # noqa: E402
 
 COLORS = {"insert": "#0072b2", "update": "#e69f00", "delete": "#009e73"}
 

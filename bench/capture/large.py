@@ -1,14 +1,18 @@
-"""A statement over millions of rows, and a log that holds millions of entries."""
+"""A statement over millions of rows, and a log that holds millions of entries, in one partition and in many."""
 
 from __future__ import annotations
 
+from typing import Callable
+
+from capture import spread
 from capture.bulk import execute_timed, timed
-from capture.process import PeakMemory
-from capture.samples import Samples, rotated
+from capture.samples import Samples
 from capture.server import Server
 from capture.single_row import update_cost
 from capture.solutions import SQL, Solution
 from capture.subject import Subject
+from shared.memory import PeakMemory
+from shared.rounds import rotated
 
 EVERY_JOB = "UPDATE {} SET status = CASE status WHEN 'open' THEN 'closed' ELSE 'open' END"
 
@@ -34,27 +38,33 @@ def measure(server: Server, unwatched: Solution, audit_log: Solution, samples: S
             samples.add("large_memory", "MB", subject.name, round_, megabytes)
             samples.add("large_update", "µs/row", subject.name, round_, seconds / large_rows * 1e6)
             server.vacuum(subject.database, "jobs_large")
-    measure_full_log(server, plain, full, samples, rounds=rounds, rows=rows, updates=updates)
+    how = {"rounds": rounds, "rows": rows, "updates": updates}
+    measure_log(server, plain, full, samples, "log", "log_full", **how)
+    print(f"   its entries spread over {spread.WEEKS} partitions", flush=True)
+    spread.spread(server, full.database)
+    measure_log(server, plain, full, samples, "spread", "log_spread", **how,
+                begin_round=lambda: spread.empty_current(server, full.database))
 
 
-def measure_full_log(server: Server, plain: Subject, full: Subject, samples: Samples, *,
-                     rounds: int, rows: int, updates: int) -> None:
-    """One update of a row, and one statement over all, with no log, with a log begun that round, with the full one."""
+def measure_log(server: Server, plain: Subject, large: Subject, samples: Samples, prefix: str, large_name: str, *,
+                rounds: int, rows: int, updates: int, begin_round: Callable[[], None] = lambda: None) -> None:
+    """One update of a row, and one statement over all, with no log, with a log begun that round, with the large one."""
     server.admin.execute("CHECKPOINT")
-    empty = Subject(server, full.solution, "log_empty")
+    empty = Subject(server, large.solution, "log_empty")
     for round_ in range(1, rounds + 1):
-        print(f"   round {round_} of {rounds}: no log, an empty one, a full one", flush=True)
+        print(f"   round {round_} of {rounds}: no log, an empty one, {large_name}", flush=True)
         server.drop_database(empty.database)
         server.create_database(empty.database, "template")
         wear(server, empty.database)
         empty.install()
-        for name, subject in rotated([("unwatched", plain), ("log_empty", empty), ("log_full", full)], round_):
+        begin_round()
+        for name, subject in rotated([("unwatched", plain), ("log_empty", empty), (large_name, large)], round_):
             cost = update_cost(server, subject, updates=max(updates // 2, 1), rows=rows)
-            samples.add("log_update_cpu", "µs", name, round_, cost.cpu)
+            samples.add(f"{prefix}_update_cpu", "µs", name, round_, cost.cpu)
             mark = subject.mark()
             seconds = timed(server, subject.database, EVERY_JOB.format("jobs"), rows)
             subject.check(mark, "update", rows)
-            samples.add("log_bulk_update", "µs/row", name, round_, seconds / rows * 1e6)
+            samples.add(f"{prefix}_bulk_update", "µs/row", name, round_, seconds / rows * 1e6)
             server.vacuum(subject.database)
 
 

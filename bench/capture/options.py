@@ -9,7 +9,7 @@ from capture.solutions import NAMES
 from shared.choices import some_of
 
 # Databases and words of the results that an extra solution may not be called.
-TAKEN = {*NAMES, "floor", "template", "large_unwatched", "log_empty", "log_full"}
+TAKEN = {*NAMES, "floor", "template", "large_unwatched", "log_empty", "log_full", "log_spread"}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -27,9 +27,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         metavar=("NAME", "SETUP.sql", "TEARDOWN.sql", "LOG_RELATION"),
                         help="one more solution: what psql runs after jobs is loaded, and at the end; the table its log is")
     parser.add_argument("--skip-large", action="store_true",
-                        help="leave out the statement of 5 million rows and the log of 10 million")
+                        help="leave out the statement of 5 million rows and the logs of 10 million")
     parser.add_argument("--only-large", action="store_true",
-                        help="take that statement and that log alone; with --shared-buffers of 12GB all of it stays in the pool, "
+                        help="take that statement and those logs alone; with --shared-buffers of 12GB all of it stays in the pool, "
                              "and an empty and a full log differ by nothing but their size")
     parser.add_argument("--large-rows", type=int, default=5_000_000,
                         help="rows of the large statement (default 5000000)")

@@ -7,8 +7,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from capture.figure import Figure
 from capture.samples import Samples
-from capture.summary import CLIENTS, OPERATIONS, Figure
+from capture.summary import CLIENTS, LARGE_LOGS, OPERATIONS
 from shared.terminal import number
 
 
@@ -59,10 +60,12 @@ class Table:
                            {"memory, MB": ("large_memory_added", "large_memory"),
                             "µs a row": ("large_update_added", "large_update")},
                            ["unwatched", "audit_log"])
-        for measure, words in (("log_bulk_update", "many rows, µs a row"), ("log_update_cpu", "one row, CPU in µs")):
-            text += self.lines(f"An update of {words}: added with an empty log, with the large one, and their ratio",
-                               {"empty": (f"{measure}_added_empty",), "large": (f"{measure}_added_full",),
-                                "ratio": (f"{measure}_added_full_to_empty",)})
+        for log, large in (("log", "the large one"), ("spread", "the large one spread over the weeks before")):
+            for update, words in (("bulk_update", "many rows, µs a row"), ("update_cpu", "one row, CPU in µs")):
+                measure, name = f"{log}_{update}", LARGE_LOGS[log]
+                text += self.lines(f"An update of {words}: added with an empty log, with {large}, and their ratio",
+                                   {"empty": (f"{measure}_added_empty",), "large": (f"{measure}_added_{name}",),
+                                    "ratio": (f"{measure}_added_{name}_to_empty",)})
         return "\n".join(text)
 
 

@@ -26,9 +26,3 @@ class Samples(list[Sample]):
     def of(self, measure: str, solution: str) -> dict[int, float]:
         """A solution's figures by round."""
         return {s.round: s.value for s in self if s.measure == measure and s.solution == solution}
-
-
-def rotated(items: list, round_: int) -> list:
-    """The items in an order that begins with another one each round, so that none is always first."""
-    start = (round_ - 1) % len(items)
-    return items[start:] + items[:start]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from capture.process import backend_cpu
-from capture.samples import Samples, rotated
+from capture.samples import Samples
 from capture.server import Server
 from capture.subject import Subject
 from shared import pgbench
+from shared.rounds import rotated
 
 CLIENTS = (1, 2)
 

@@ -1,42 +1,17 @@
-"""From raw figures to what is reported: a formula over medians, with its lowest and highest value in a round."""
+"""From raw figures to what is reported."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from statistics import median
 from typing import Callable
 
+from capture.figure import Figure, figure
 from capture.samples import Samples
 
 OPERATIONS = ("insert", "update", "delete")
 CLIENTS = (1, 2)
-
-
-@dataclass
-class Figure:
-    """A figure of a solution: from the medians of the rounds, and the lowest and highest of the rounds by themselves."""
-
-    solution: str
-    measure: str
-    unit: str
-    value: float
-    lowest: float
-    highest: float
-    rounds: int
-
-
-def figure(solution: str, measure: str, unit: str, formula: Callable[..., float],
-           *series: dict[int, float]) -> Figure | None:
-    """A formula over the medians of some series of rounds; None where there is nothing to compute it from."""
-    rounds = set.intersection(*(set(one) for one in series))
-    if not rounds:
-        return None
-    try:
-        value = formula(*(median(one[r] for r in rounds) for one in series))
-        each = [formula(*(one[r] for one in series)) for r in rounds]
-    except ZeroDivisionError:
-        return None
-    return Figure(solution, measure, unit, value, min(each), max(each), len(rounds))
+# What is measured with a large log, and the name that log has among the solutions.
+LARGE_LOGS = {"log": "full", "spread": "spread"}
+UPDATES = (("update_cpu", "µs"), ("bulk_update", "µs/row"))
 
 
 def itself(value: float) -> float:
@@ -84,7 +59,8 @@ def of_unwatched(samples: Samples) -> list[Figure | None]:
     raw = [(f"{operation}_tps_{clients}", "transactions/s") for clients in CLIENTS for operation in OPERATIONS]
     raw += [("update_cpu", "µs"), ("update_wal", "bytes")]
     raw += [(f"bulk_{operation}", "µs/row") for operation in OPERATIONS]
-    raw += [("large_memory", "MB"), ("large_update", "µs/row"), ("log_update_cpu", "µs"), ("log_bulk_update", "µs/row")]
+    raw += [("large_memory", "MB"), ("large_update", "µs/row")]
+    raw += [(f"{log}_{update}", unit) for log in LARGE_LOGS for update, unit in UPDATES]
     return [figure("unwatched", measure, unit, itself, samples.of(measure, "unwatched")) for measure, unit in raw]
 
 
@@ -118,10 +94,12 @@ def of_audit_log(samples: Samples) -> list[Figure | None]:
                               of(bulk), of(bulk, "plpgsql"), of(bulk, "unwatched")))
     for measure, unit in (("large_memory", "MB"), ("large_update", "µs/row")):
         figures.append(figure("audit_log", f"{measure}_added", unit, added, of(measure), of(measure, "unwatched")))
-    for measure, unit in (("log_update_cpu", "µs"), ("log_bulk_update", "µs/row")):
-        unwatched, empty, full = (of(measure, name) for name in ("unwatched", "log_empty", "log_full"))
-        figures.append(figure("audit_log", f"{measure}_added_empty", unit, added, empty, unwatched))
-        figures.append(figure("audit_log", f"{measure}_added_full", unit, added, full, unwatched))
-        figures.append(figure("audit_log", f"{measure}_added_full_to_empty", "of the empty log's", added_to_added,
-                              full, empty, unwatched))
+    for log, name in LARGE_LOGS.items():
+        for update, unit in UPDATES:
+            measure = f"{log}_{update}"
+            unwatched, empty, large = (of(measure, one) for one in ("unwatched", "log_empty", f"log_{name}"))
+            figures.append(figure("audit_log", f"{measure}_added_empty", unit, added, empty, unwatched))
+            figures.append(figure("audit_log", f"{measure}_added_{name}", unit, added, large, unwatched))
+            figures.append(figure("audit_log", f"{measure}_added_{name}_to_empty", "of the empty log's", added_to_added,
+                                  large, empty, unwatched))
     return figures

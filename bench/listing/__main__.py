@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import time
-from datetime import datetime, timezone
 
 import psycopg
 
 from listing import bound, concurrent, deep, direct, growth, hundred, page, pairs, plain, single
 from listing import chart, dataset, generate, options, report, worst
 from listing.measurement import Measurement
+from shared.circumstances import circumstances
 from shared.server import Server
 from shared.terminal import say
 
@@ -65,11 +63,7 @@ def listed(server: Server, chosen: argparse.Namespace) -> None:
 def describe(server: Server, chosen: argparse.Namespace, run: Measurement) -> dict:
     """What was measured, on what, when."""
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "cores": os.cpu_count(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "machine": platform.machine(),
-        "settings": server.settings(),
+        **circumstances(server),
         "options": {name: getattr(chosen, name) for name in ("entries", "calls", "only", "skip_growth", "seed")},
         "log": {"starts": run.dataset.starts.isoformat(), "ends": run.dataset.ends.isoformat(),
                 "made_in_seconds": server.value(run.dataset.database, "SELECT seconds FROM bench.dataset")},

@@ -1,1 +1,1 @@
-"""What the benchmarks have in common: the cluster, pgbench, how figures and progress are printed."""
+"""What the benchmarks have in common: the cluster, pgbench, rounds, memory, how figures and progress are printed."""

@@ -2,6 +2,8 @@
 
 /// Nobody waits longer: entries that came are counted within a minute.
 pub const LONGEST_WAIT: i64 = 60_000_000;
+/// Where the server has no room for a worker, it is asked again so late.
+pub const WITHOUT_ROOM: i64 = 10_000_000;
 /// In place of its next run: a worker was started and has not said when it is to run again.
 pub const STARTED: i64 = i64::MAX;
 /// So many work at once, of all databases.

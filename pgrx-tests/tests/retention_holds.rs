@@ -65,14 +65,14 @@ fn each_holds_what_it_names_row_by_row_and_partition_by_partition() {
     let client = &mut db.session();
     run(client, "SET client_min_messages = error");
     for (n, entry) in ENTRIES.iter().enumerate() {
-        let (day, next) = (format!("2025-03-{:02}", n + 1), format!("2025-03-{:02}", n + 2));
+        let (day, next) = (format!("2023-03-{:02}", n + 1), format!("2023-03-{:02}", n + 2));
         partitions(&mut db, &day, &next);
         write(client, n, entry, &format!("{day}T12:00:00Z"));
-        write(client, n, entry, &format!("2025-02-{:02}T12:00:00Z", n + 1));
+        write(client, n, entry, &format!("2023-02-{:02}T12:00:00Z", n + 1));
     }
     run(client, "SELECT audit_log.count_entries()");
     let left = |client: &mut Client, month: &str| {
-        all(client, &format!("SELECT request_id FROM audit_log.entry WHERE occurred_at >= '2025-{month}-01Z' AND occurred_at < '2025-{month}-20Z' ORDER BY 1"))
+        all(client, &format!("SELECT request_id FROM audit_log.entry WHERE occurred_at >= '2023-{month}-01Z' AND occurred_at < '2023-{month}-20Z' ORDER BY 1"))
     };
     let mut specific = 0;
     for organization in [None, Some("acme"), Some("globex"), Some("späße"), Some("nobody")] {
@@ -88,10 +88,10 @@ fn each_holds_what_it_names_row_by_row_and_partition_by_partition() {
                 }
                 run(client, "BEGIN");
                 query(client, "SELECT audit_log.hold('case', $1, $2, $3)", &[&organization, &kind, &id]);
-                drain(client, "drop", "2026-01-01Z");
+                drain(client, "drop", "2024-01-01Z");
                 assert_eq!(left(client, "03"), wanted, "{hold:?}: each in a partition of its own");
-                let said = one(client, "SELECT coalesce(sum(entries), 0) FROM audit_log.expired('2026-01-01Z') WHERE NOT dropped");
-                drain(client, "clear", "2026-01-01Z");
+                let said = one(client, "SELECT coalesce(sum(entries), 0) FROM audit_log.expired('2024-01-01Z') WHERE NOT dropped");
+                drain(client, "clear", "2024-01-01Z");
                 assert_eq!(left(client, "02"), wanted, "{hold:?}: together in one");
                 assert_eq!(said, (ENTRIES.len() - wanted.len()).to_string(), "{hold:?}");
                 if specific % 4 == 0 {
@@ -101,7 +101,7 @@ fn each_holds_what_it_names_row_by_row_and_partition_by_partition() {
             }
         }
     }
-    purge(client, "2026-01-01Z");
+    purge(client, "2024-01-01Z");
     assert_eq!(count(client), 0);
     is_tidy(client, "nothing was held");
 }
@@ -110,10 +110,10 @@ fn each_holds_what_it_names_row_by_row_and_partition_by_partition() {
 fn what_is_held_is_held_until_all_of_its_holds_are_released() {
     let mut db = Db::new();
     db.run("SET client_min_messages = error");
-    partitions(&mut db, "2025-03-03", "2025-03-10");
-    partitions(&mut db, "2025-03-10", "2025-03-17");
+    partitions(&mut db, "2023-03-03", "2023-03-10");
+    partitions(&mut db, "2023-03-10", "2023-03-17");
     db.run(
-        "SELECT audit_log.record('job_created', n::text, organization => o, occurred_at => '2025-03-03Z'::timestamptz + n * interval '7 hours')
+        "SELECT audit_log.record('job_created', n::text, organization => o, occurred_at => '2023-03-03Z'::timestamptz + n * interval '7 hours')
          FROM generate_series(0, 47) n, unnest('{acme,globex}'::text[]) o;
          SELECT audit_log.hold('one job', target_type => 'job', target_id => '5');
          SELECT audit_log.hold('acme''s', 'acme', reason => 'a case');
@@ -123,20 +123,20 @@ fn what_is_held_is_held_until_all_of_its_holds_are_released() {
     for (release, left, whole) in [
         ("nobody", vec!["acme job_created 48", "globex job_created 48"], ""),
         ("all of them", vec!["acme job_created 48", "globex job_created 1"], ""),
-        ("acme''s", vec!["acme job_created 1", "globex job_created 1"], "event_p20250310"),
-        ("one job", vec![], "event_p20250303 event_p20250310"),
+        ("acme''s", vec!["acme job_created 1", "globex job_created 1"], "event_p20230310"),
+        ("one job", vec![], "event_p20230303 event_p20230310"),
     ] {
         if release != "nobody" {
             db.run(&format!("SELECT audit_log.release_hold('{release}')"));
         }
-        purge(&mut db.client, "2025-12-01Z");
+        purge(&mut db.client, "2023-12-01Z");
         assert_eq!(there(&mut db.client), left, "{release}");
         assert_eq!(db.one(dropped), whole, "{release}");
         is_tidy(&mut db.client, release);
     }
     assert_eq!(
         db.one(
-            "SELECT count(*) FROM audit_log.partition_bounds('audit_log.event') WHERE lower < '2025-12-01'"
+            "SELECT count(*) FROM audit_log.partition_bounds('audit_log.event') WHERE lower < '2023-11-01'"
         ),
         "0"
     );
@@ -201,10 +201,10 @@ fn what_they_take_and_what_is_recorded_of_them() {
 fn forty() -> Db {
     let mut db = Db::new();
     db.run("SET client_min_messages = error; SELECT audit_log.ensure_partitions()");
-    partitions(&mut db, "2025-03-03", "2025-03-10");
+    partitions(&mut db, "2023-03-03", "2023-03-10");
     db.run(
-        "SELECT audit_log.record('job_created', n::text, occurred_at => '2025-03-04Z'::timestamptz + n * interval '1 hour') FROM generate_series(1, 30) n;
-         SELECT audit_log.record('job_created', n::text, occurred_at => '2025-01-04Z'::timestamptz + n * interval '1 hour') FROM generate_series(1, 10) n",
+        "SELECT audit_log.record('job_created', n::text, occurred_at => '2023-03-04Z'::timestamptz + n * interval '1 hour') FROM generate_series(1, 30) n;
+         SELECT audit_log.record('job_created', n::text, occurred_at => '2023-01-04Z'::timestamptz + n * interval '1 hour') FROM generate_series(1, 10) n",
     );
     db
 }
@@ -216,8 +216,8 @@ fn waits(pid: &str) -> String {
 
 #[test]
 fn whoever_decides_beside_a_purge_waits_for_it_and_is_heeded_by_the_next() {
-    let of_default = "SELECT audit_log.clear_next('2026-01-01Z', 4)";
-    let dropping = "SELECT audit_log.run_task('drop', '2026-01-01Z')";
+    let of_default = "SELECT audit_log.clear_next('2024-01-01Z', 4)";
+    let dropping = "SELECT audit_log.run_task('drop', '2024-01-01Z')";
     for (purging, end, left) in [
         (of_default, "COMMIT", 36),
         (of_default, "ROLLBACK", 40),
@@ -240,7 +240,7 @@ fn whoever_decides_beside_a_purge_waits_for_it_and_is_heeded_by_the_next() {
             });
             let when = format!("{decision} beside {purging}, {end}");
             assert_eq!(count(&mut db.client), left, "{when}");
-            purge(&mut purger, "2026-01-01Z");
+            purge(&mut purger, "2024-01-01Z");
             assert_eq!(count(&mut db.client), left, "{when}");
             is_sound(&mut db.client, &when);
         }
@@ -263,7 +263,7 @@ fn gives_way(decision: &str, end: &str, left: i64) {
     assert_eq!(db.one("SELECT count(*) FROM audit_log.uncounted WHERE target_type <> 'audit_log'"), "0");
     db.run("SET lock_timeout = '1s'; SELECT audit_log.record('offer_sent')");
     run(&mut decider, end);
-    purge(&mut purger, "2026-01-01Z");
+    purge(&mut purger, "2024-01-01Z");
     assert_eq!(count(&mut db.client), left + 1, "{decision}, {end}");
     assert_eq!(db.one("SELECT count(*) FROM audit_log.worker_status WHERE failures > 0"), "0", "{decision}");
     is_sound(&mut db.client, decision);
@@ -289,7 +289,7 @@ fn a_purge_gives_way_to_a_decision_that_is_not_committed() {
 fn between_the_batches_of_a_purge() {
     let mut db = forty();
     db.run("SELECT audit_log.hold('not these', 'acme')");
-    let clear = "SELECT more FROM audit_log.clear_next('2025-03-19Z', 7)";
+    let clear = "SELECT more FROM audit_log.clear_next('2023-03-19Z', 7)";
     db.run("SELECT audit_log.set_retention('14 days')");
     // Those of the default partition, up to their end; then seven of the 23 that are expired of the week.
     for _ in 0..3 {
@@ -303,5 +303,5 @@ fn between_the_batches_of_a_purge() {
     assert_eq!(db.one(clear), "f");
     let left = "SELECT string_agg(target_id, ' ' ORDER BY occurred_at) FROM audit_log.entry WHERE category = 'job_created'";
     assert_eq!(db.one(left), "20 24 25 26 27 28 29 30");
-    assert_eq!(step(&mut db.client, "clear", "2025-03-19Z").0, []);
+    assert_eq!(step(&mut db.client, "clear", "2023-03-19Z").0, []);
 }

@@ -106,16 +106,19 @@ pub fn is_tidy(client: &mut Client, when: &str) {
     assert_eq!(all(client, STALE), Vec::<String>::new(), "{when}");
 }
 
-/// Makes the partitions of a range in all four tables; days at least of those that are kept by days.
+/// Makes the partitions of a range in all four tables: in those that are kept by days of what is missing of its days.
 #[track_caller]
 pub fn partitions(db: &mut Db, lower: &str, upper: &str) {
     db.run(&format!(
-        "DO $$ BEGIN ASSERT (
-           SELECT bool_and(audit_log.create_partition(p, '{lower}Z'::timestamptz, '{upper}Z'::timestamptz))
-           FROM unnest(ARRAY['audit_log.event', 'audit_log.event_target']::regclass[]) p), 'not made'; END $$;
-         SELECT audit_log.create_partition(p, date_trunc('day', '{lower}Z'::timestamptz, 'UTC'),
-           date_trunc('day', '{upper}Z'::timestamptz - interval '1 us', 'UTC') + interval '1 day')
-         FROM unnest(ARRAY['audit_log.activity', 'audit_log.named']::regclass[]) p"
+        "DO $$ BEGIN
+           ASSERT (SELECT bool_and(audit_log.create_partition(p, '{lower}Z'::timestamptz, '{upper}Z'::timestamptz))
+                   FROM unnest('{{audit_log.event,audit_log.event_target}}'::regclass[]) p), 'not made';
+           PERFORM audit_log.create_partition(p, lower(piece), upper(piece))
+           FROM unnest('{{audit_log.activity,audit_log.named}}'::regclass[]) p,
+                LATERAL (SELECT coalesce(range_agg(tstzrange(b.lower, b.upper)), '{{}}') AS ranges FROM audit_log.partition_bounds(p) b) taken,
+                unnest(tstzmultirange(tstzrange(date_trunc('day', '{lower}Z'::timestamptz, 'UTC'),
+                  date_trunc('day', '{upper}Z'::timestamptz - interval '1 us', 'UTC') + interval '1 day')) - taken.ranges) piece;
+         END $$"
     ));
 }
 

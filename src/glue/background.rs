@@ -1,5 +1,6 @@
 //! Background processes: the launcher, which is connected to no database, and its workers.
 
+use std::ffi::CStr;
 use std::time::Duration;
 
 use audit_log_model::AuditError;
@@ -63,22 +64,47 @@ pub fn begin_worker(database: u32) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
     super::version::end_by_sigterm();
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(pg_sys::Oid::from(database)), None);
+    for (name, value) in OWN_SETTINGS {
+        // SAFETY: terminated strings; the values are in range.
+        unsafe {
+            pg_sys::SetConfigOption(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_SUSET,
+                pg_sys::GucSource::PGC_S_OVERRIDE,
+            );
+        }
+    }
 }
+
+/// What a database or a role may set for its sessions, and a worker must not go by.
+const OWN_SETTINGS: [(&CStr, &CStr); 8] = [
+    (c"default_transaction_isolation", c"read committed"),
+    (c"default_transaction_read_only", c"off"),
+    (c"statement_timeout", c"0"),
+    (c"lock_timeout", c"0"),
+    (c"idle_in_transaction_session_timeout", c"0"),
+    (c"search_path", c"pg_catalog"),
+    (c"row_security", c"on"),
+    (c"audit_log.context", c""),
+];
 
 /// Waits until it is woken or the time is over; false where this process is to end.
 pub fn wait(time: Duration) -> bool {
     BackgroundWorker::wait_latch(Some(time))
 }
 
-/// Reads the configuration again, where somebody asked for it.
-pub fn reload() {
-    if BackgroundWorker::sighup_received() {
+/// Reads the configuration again, where somebody asked for it; whether that was so.
+pub fn reload() -> bool {
+    let was_asked = BackgroundWorker::sighup_received();
+    if was_asked {
         // SAFETY: plain calls, outside a transaction.
         unsafe {
             pg_sys::ConfigReloadPending = 0;
             pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
         }
     }
+    was_asked
 }
 
 /// Ends this process so that the server starts it again, unless it is shutting down.
@@ -115,15 +141,36 @@ pub fn transaction<T>(run: impl FnOnce() -> Result<T, AuditError>) -> T {
 }
 
 /// Says what this process is at, for pg_stat_activity.
-pub fn report(what: &std::ffi::CStr) {
+pub fn report(what: &CStr) {
     // SAFETY: a terminated string, which is copied.
     unsafe { pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, what.as_ptr()) };
 }
 
-/// Whether this database has the extension.
-pub fn has_extension() -> bool {
-    // SAFETY: a plain look-up by a terminated string.
-    unsafe { pg_sys::get_extension_oid(c"audit_log".as_ptr(), true) != pg_sys::InvalidOid }
+/// Whether this database has the extension, which then nobody drops before this transaction ends; None where
+/// somebody is dropping it.
+pub fn hold_extension() -> Option<bool> {
+    // SAFETY: plain look-ups by a terminated string, and a lock that is the transaction's.
+    unsafe {
+        let find = || pg_sys::get_extension_oid(c"audit_log".as_ptr(), true);
+        let extension = find();
+        if extension == pg_sys::InvalidOid {
+            return Some(false);
+        }
+        let tag = pg_sys::LOCKTAG {
+            locktag_field1: u32::from(pg_sys::MyDatabaseId),
+            locktag_field2: u32::from(pg_sys::ExtensionRelationId),
+            locktag_field3: u32::from(extension),
+            locktag_field4: 0,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+        };
+        let outcome = pg_sys::LockAcquire(&tag, pg_sys::AccessShareLock as i32, false, true);
+        if outcome == pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL {
+            return None;
+        }
+        pg_sys::AcceptInvalidationMessages();
+        Some(find() == extension)
+    }
 }
 
 /// The databases that can be connected to and are no templates: oid and name.
@@ -149,7 +196,7 @@ pub fn databases() -> Vec<(u32, String)> {
                 let form = &*pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_database>(tuple);
                 // A limit of -2 marks one whose drop was interrupted.
                 if form.datallowconn && !form.datistemplate && form.datconnlimit != -2 {
-                    let name = std::ffi::CStr::from_ptr(form.datname.data.as_ptr());
+                    let name = CStr::from_ptr(form.datname.data.as_ptr());
                     found.push((u32::from(form.oid), name.to_string_lossy().into_owned()));
                 }
             }

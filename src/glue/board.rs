@@ -2,7 +2,10 @@
 //! library is preloaded.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicI64, AtomicU32,
+    Ordering::{Relaxed, SeqCst},
+};
 
 use pgrx::{pg_guard, pg_shmem_init, pg_sys, PGRXSharedMemory, PgAtomic};
 
@@ -22,8 +25,21 @@ pub struct Place {
     pub entries_came: AtomicBool,
     /// The worker that is at work in it; 0: none.
     pub worker: AtomicI32,
+    /// That one has run a step of a task.
+    pub has_worked: AtomicBool,
     /// Until when it is to be left alone, Unix microseconds.
     pub paused_until: AtomicI64,
+}
+
+impl Place {
+    /// Has the worker that is at work in it end.
+    pub fn end_worker(&self) {
+        let worker = self.worker.load(SeqCst);
+        if worker != 0 {
+            // SAFETY: a plain call; PostgreSQL's workers end by this signal.
+            unsafe { libc::kill(worker, libc::SIGTERM) };
+        }
+    }
 }
 
 struct Board {
@@ -78,7 +94,8 @@ pub fn i_am_launcher() {
     }
 }
 
-fn wake_launcher() {
+/// Has the launcher look what there is to do.
+pub fn wake_launcher() {
     let launcher = board().map_or(0, |board| board.launcher.load(Relaxed));
     if launcher != 0 {
         // SAFETY: a plain call; the signal sets the process's latch, and nothing else.
@@ -115,10 +132,6 @@ pub fn ask() {
 /// Has the worker of a database end, and none begin for a while: somebody drops, renames or copies it.
 pub fn keep_out(database: u32, until: i64) {
     let Some(place) = of(database) else { return };
-    place.paused_until.store(until, Relaxed);
-    let worker = place.worker.load(Relaxed);
-    if worker != 0 {
-        // SAFETY: a plain call; PostgreSQL's workers end by this signal.
-        unsafe { libc::kill(worker, libc::SIGTERM) };
-    }
+    place.paused_until.store(until, SeqCst);
+    place.end_worker();
 }

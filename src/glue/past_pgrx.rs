@@ -12,8 +12,13 @@ extern "C-unwind" {
     pub fn GetCurrentSubTransactionId() -> SubTransactionId;
     pub fn GetSessionUserId() -> Oid;
     pub fn GetOuterUserId() -> Oid;
+    pub fn GetUserId() -> Oid;
     pub fn get_database_oid(name: *const c_char, missing_ok: bool) -> Oid;
     pub fn defGetString(option: *mut DefElem) -> *mut c_char;
+    #[cfg(feature = "pg15")]
+    pub fn pg_database_ownercheck(database: Oid, role: Oid) -> bool;
+    #[cfg(not(feature = "pg15"))]
+    pub fn object_ownercheck(catalog: Oid, object: Oid, role: Oid) -> bool;
     pub fn get_namespace_oid(name: *const c_char, missing_ok: bool) -> Oid;
     pub fn get_rel_namespace(relation: Oid) -> Oid;
     pub fn get_rel_relispartition(relation: Oid) -> bool;

@@ -2,6 +2,8 @@
 
 use pgrx::pg_sys;
 
+use super::past_pgrx;
+
 /// A column's description.
 ///
 /// # Safety
@@ -31,6 +33,18 @@ pub unsafe fn index_beginscan(
     #[cfg(not(feature = "pg18"))]
     // SAFETY: by contract.
     return unsafe { pg_sys::index_beginscan(table, index, snapshot, keys, 0) };
+}
+
+/// Whether the current role owns a database, or may do what its owner may. Called where no guard of pgrx is around.
+pub fn owns_database(database: pg_sys::Oid) -> bool {
+    // SAFETY: plain look-ups; the database was just found, and nothing is held that an error would skip.
+    unsafe {
+        let role = past_pgrx::GetUserId();
+        #[cfg(feature = "pg15")]
+        return past_pgrx::pg_database_ownercheck(database, role);
+        #[cfg(not(feature = "pg15"))]
+        return past_pgrx::object_ownercheck(pg_sys::DatabaseRelationId, database, role);
+    }
 }
 
 /// Has this background process end as a session does when it is told to.

@@ -17,15 +17,31 @@ use crate::glue::{backend, setting};
 pub fn run() {
     background::begin_launcher();
     board::i_am_launcher();
+    take_over();
     let mut launcher = Launcher::default();
     loop {
-        background::reload();
+        if background::reload() {
+            // What the tasks go by may have changed.
+            board::places().iter().for_each(|place| place.asked.store(true, Relaxed));
+        }
         let time = match background::is_binary_upgrade() {
             true => worker_plan::LONGEST_WAIT,
             false => launcher.look(),
         };
         if !background::wait(Duration::from_micros(time as u64)) {
             background::end();
+        }
+    }
+}
+
+/// Ends the workers of a launcher before this one: nobody would hear of their end.
+fn take_over() {
+    for place in board::places() {
+        place.end_worker();
+        place.worker.store(0, Relaxed);
+        if place.next_run.load(Relaxed) == worker_plan::STARTED {
+            place.next_run.store(0, Relaxed);
+            place.entries_came.store(true, Relaxed);
         }
     }
 }
@@ -38,6 +54,8 @@ struct Launcher {
     failures: HashMap<usize, u32>,
     last_starts: HashMap<usize, i64>,
     has_said_full: bool,
+    /// The names of those that are served, by oid.
+    databases: HashMap<u32, String>,
 }
 
 impl Launcher {
@@ -71,6 +89,7 @@ impl Launcher {
     fn start(&mut self, i: usize, now: i64) {
         let place = &board::places()[i];
         place.asked.store(false, Relaxed);
+        place.has_worked.store(false, Relaxed);
         self.last_starts.insert(i, now);
         place.next_run.store(worker_plan::STARTED, Relaxed);
         match Worker::start(i) {
@@ -78,7 +97,7 @@ impl Launcher {
                 self.workers.insert(i, worker);
             }
             None => {
-                place.next_run.store(now + worker_plan::LONGEST_WAIT, Relaxed);
+                place.next_run.store(now + worker_plan::WITHOUT_ROOM, Relaxed);
                 self.say_full("audit_log: no background worker could be started; raise max_worker_processes");
             }
         }
@@ -91,16 +110,24 @@ impl Launcher {
             self.workers.remove(&i);
             let place = &board::places()[i];
             place.worker.store(0, Relaxed);
-            match place.next_run.load(Relaxed) {
-                worker_plan::STARTED => {
-                    let failures = self.failures.entry(i).or_default();
-                    *failures += 1;
-                    place.next_run.store(now + worker_plan::delay(*failures), Relaxed);
-                    place.entries_came.store(true, Relaxed);
-                }
-                _ => {
-                    self.failures.remove(&i);
-                }
+            if place.next_run.load(Relaxed) != worker_plan::STARTED {
+                self.failures.remove(&i);
+                continue;
+            }
+            place.entries_came.store(true, Relaxed);
+            if place.paused_until.load(Relaxed) > now {
+                // It was told to end.
+                place.next_run.store(now, Relaxed);
+                continue;
+            }
+            let before = self.failures.get(&i).copied().unwrap_or(0);
+            let failures = if place.has_worked.load(Relaxed) { 1 } else { before.saturating_add(1) };
+            self.failures.insert(i, failures);
+            place.next_run.store(now + worker_plan::delay(failures), Relaxed);
+            if before == 0 {
+                // Its own message does not tell which database it was in.
+                let name = self.databases.get(&place.database.load(Relaxed)).map_or("?", String::as_str);
+                pgrx::warning!("audit_log: the worker of database \"{name}\" has failed; it is tried again, later and later");
             }
         }
     }
@@ -110,7 +137,8 @@ impl Launcher {
         let wanted = setting::databases();
         let databases: HashMap<u32, String> =
             background::databases().into_iter().filter(|(_, name)| wanted.contains(name)).collect();
-        let mut missing = databases.clone();
+        self.databases.clone_from(&databases);
+        let mut missing = databases;
         let mut free = Vec::new();
         for (i, place) in board::places().iter().enumerate() {
             let database = place.database.load(Relaxed);

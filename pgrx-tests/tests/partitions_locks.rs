@@ -1,0 +1,305 @@
+//! Who waits, and how long, while partitions are made, filled, cleared and dropped under sessions that write and list.
+//! AUDIT_LOG_LONG_TESTS=1 drops a million entries, five times. `-- --nocapture` shows what was measured.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use audit_log_tests::{all, one, run, Db};
+use postgres::Client;
+
+use crate::listing::same;
+use crate::partitions::forget_partitions;
+use crate::retention_truth::{drain, is_sound, partitions};
+
+/// No more than this on a machine that has other things to do; a few milliseconds where it has not.
+const LONG: Duration = Duration::from_millis(500);
+
+fn is_long_test() -> bool {
+    std::env::var_os("AUDIT_LOG_LONG_TESTS").is_some()
+}
+
+/// The longest a writer and a reader waited for a lock, and a writer for its statement.
+#[derive(Debug, Default, Clone, Copy)]
+struct Waits {
+    writer: Duration,
+    reader: Duration,
+    statement: Duration,
+    writes: usize,
+}
+
+/// A log with a watched table and nothing that expires but what a test lets expire.
+fn busy() -> Db {
+    let mut db = Db::new();
+    db.run("CREATE TABLE job (id text PRIMARY KEY, n int DEFAULT 0); SELECT audit_log.watch('job'); SELECT audit_log.set_retention(NULL)");
+    db.run("SET client_min_messages = error; SELECT audit_log.record('job_created', 'warm')");
+    db
+}
+
+/// Writes until told to stop, in transactions of one statement and of several; the targets, and the slowest statement.
+fn write(client: &mut Client, who: usize, over: &AtomicBool) -> (Vec<String>, Duration) {
+    let (mut written, mut slowest) = (Vec::new(), Duration::ZERO);
+    for n in 0.. {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        let target = format!("{who}-{n}");
+        let began = Instant::now();
+        match n % 3 {
+            0 => run(client, &format!("INSERT INTO job VALUES ('{target}')")),
+            1 => run(client, &format!("SELECT audit_log.record('job_created', '{target}')")),
+            _ => run(client, &format!("BEGIN; UPDATE job SET n = n + 1 WHERE id = '{who}-{}'; SELECT audit_log.record('job_created', '{target}'); COMMIT", n - 2)),
+        }
+        slowest = slowest.max(began.elapsed());
+        written.push(target);
+    }
+    (written, slowest)
+}
+
+fn list(client: &mut Client, who: usize, over: &AtomicBool) {
+    while !over.load(Ordering::Relaxed) {
+        let sql = [
+            "SELECT count(*) FROM audit_log.list()",
+            "SELECT count(*) FROM audit_log.list(target_ids => '{1-3,2-6}', start_date => now() - interval '80 days', end_date => now())",
+            "SELECT count(*) FROM audit_log.entry WHERE occurred_at > now() - interval '1 second'",
+        ];
+        sql[..1 + who % 3].iter().for_each(|sql| _ = one(client, sql));
+    }
+}
+
+/// The longest that somebody of each kind has been seen to wait for a lock.
+fn look(client: &mut Client, over: &AtomicBool) -> Waits {
+    let waiting = client
+        .prepare(
+            "SELECT a.application_name, extract(epoch FROM max(clock_timestamp() - l.waitstart))::float8
+             FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+             WHERE NOT l.granted AND l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+               AND a.application_name IN ('writer', 'reader') AND l.waitstart IS NOT NULL GROUP BY 1",
+        )
+        .expect("prepares");
+    let mut seen = Waits::default();
+    while !over.load(Ordering::Relaxed) {
+        for row in client.query(&waiting, &[]).expect("looks") {
+            let waits = Duration::from_secs_f64(row.get::<_, f64>(1).max(0.0));
+            let longest = if row.get::<_, &str>(0) == "writer" { &mut seen.writer } else { &mut seen.reader };
+            *longest = waits.max(*longest);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    seen
+}
+
+/// Does something while three sessions write and two list, and checks that every write is there, once.
+#[track_caller]
+fn under_load(db: &mut Db, what: &str, work: impl FnOnce(&mut Client)) -> Waits {
+    let over = AtomicBool::new(false);
+    let named = |db: &Db, name: &str| {
+        let mut client = db.session();
+        run(&mut client, &format!("SET application_name = '{name}'"));
+        client
+    };
+    let round = one(&mut db.client, "SELECT pg_current_xact_id()").parse::<usize>().expect("a number");
+    let mut writers: Vec<Client> = (0..3).map(|_| named(db, "writer")).collect();
+    let mut readers: Vec<Client> = (0..2).map(|_| named(db, "reader")).collect();
+    let mut looker = db.session();
+    // However it ends, the others are told.
+    struct Tell<'a>(&'a AtomicBool);
+    impl Drop for Tell<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let (mut written, mut waits) = (Vec::new(), Waits::default());
+    thread::scope(|scope| {
+        let over = &over;
+        let writing: Vec<_> = writers
+            .iter_mut()
+            .enumerate()
+            .map(|(n, client)| scope.spawn(move || write(client, round * 10 + n, over)))
+            .collect();
+        readers.iter_mut().enumerate().for_each(|(n, client)| {
+            scope.spawn(move || list(client, n + 1, over));
+        });
+        let looking = scope.spawn(|| look(&mut looker, over));
+        let tell = Tell(over);
+        thread::sleep(Duration::from_millis(200));
+        work(&mut db.client);
+        thread::sleep(Duration::from_millis(50));
+        drop(tell);
+        for writer in writing {
+            let (targets, slowest) = writer.join().expect("writes");
+            written.extend(targets);
+            waits.statement = waits.statement.max(slowest);
+        }
+        let seen = looking.join().expect("looks");
+        (waits.writer, waits.reader, waits.writes) = (seen.writer, seen.reader, written.len());
+    });
+    println!("{what}: {waits:?}");
+    let mut found = db.all(&format!("SELECT target_id FROM audit_log.entry WHERE target_id ~ '^{round}[012]-\\d+$' AND operation IS DISTINCT FROM 'update'"));
+    found.sort();
+    written.sort();
+    same(&found, &written, what);
+    assert!(waits.writer < LONG && waits.reader < LONG, "{what}: {waits:?}");
+    waits
+}
+
+/// So many entries of a week some time ago, in a partition of their own, all in organization `old`.
+#[track_caller]
+fn fill(db: &mut Db, weeks_ago: i32, entries: usize) -> String {
+    let monday = db.one(&format!("SELECT ((date_trunc('week', now(), 'UTC') - {weeks_ago} * interval '1 week') AT TIME ZONE 'UTC')::date"));
+    let next = db.one(&format!("SELECT date '{monday}' + 7"));
+    partitions(db, &monday, &next);
+    let name = format!("event_p{}", monday.replace('-', ""));
+    db.run(&format!(
+        "INSERT INTO audit_log.{name} (occurred_at, feed, id, organization_id, category, target_type, target_id, actor_type, actor_id, actor_name, database_user)
+         SELECT at, audit_log.feed_now(),
+                (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(h, 1, 3) || '8' || substr(h, 4, 15))::uuid,
+                'old', (ARRAY['job_created', 'job_updated', 'offer_sent'])[1 + n % 3], 'job', 't' || n % 5000, 'user', 'u' || n % 200, 'User ' || n % 200, 'postgres'
+         FROM generate_series(1, {entries}) n, LATERAL (SELECT '{monday}Z'::timestamptz + n * interval '1 week' / ({entries} + 1), md5(n::text)) v(at, h)"
+    ));
+    db.run("SELECT audit_log.count_entries()");
+    name
+}
+
+const FAILED: &str =
+    "SELECT task || ': ' || last_error FROM audit_log.worker_status WHERE last_error IS NOT NULL ORDER BY 1";
+
+#[test]
+fn while_partitions_are_made() {
+    let mut db = busy();
+    for (unit, ahead) in [("week", 4), ("day", 14), ("month", 3), ("hour", 72)] {
+        db.run(&format!("SELECT audit_log.set_partition_interval('{unit}')"));
+        forget_partitions(&mut db);
+        // Where writers write there is one: what lands in the default partition is moved.
+        db.run("SELECT audit_log.make_partitions(now(), 0)");
+        under_load(&mut db, &format!("{ahead} partitions by {unit}"), |client| {
+            // It does not queue: where it had to, it says so and is called again.
+            for _ in 0..10 {
+                run(client, &format!("SELECT audit_log.ensure_partitions({ahead})"));
+            }
+        });
+        assert_eq!(
+            db.one(&format!("SELECT count(*) FROM audit_log.missing_partitions(now(), {ahead})")),
+            "0",
+            "{unit}"
+        );
+    }
+}
+
+#[test]
+fn while_entries_are_moved() {
+    let mut db = busy();
+    for _ in 0..2 {
+        forget_partitions(&mut db);
+        db.run("SELECT count(audit_log.record('job_created', 'there', targets => '[{\"type\": \"user\", \"id\": \"1\"}]')) FROM generate_series(1, 20000)");
+        under_load(&mut db, "20,000 entries are moved", |client| {
+            for attempt in 0.. {
+                run(client, "SELECT audit_log.run_retention()");
+                if one(client, "SELECT audit_log.next_to_move() IS NULL") == "t" {
+                    break;
+                }
+                assert!(attempt < 50, "never moved: {:?}", all(client, FAILED));
+            }
+        });
+        assert_eq!(db.one("SELECT count(*) FROM audit_log.event_default"), "0");
+        assert_eq!(db.one("SELECT count(*) FROM audit_log.entry WHERE target_id = 'there'"), "20000");
+    }
+    db.run("SELECT audit_log.count_entries()");
+    is_sound(&mut db.client, "moved");
+}
+
+#[test]
+fn while_entries_are_cleared_and_partitions_dropped() {
+    let mut db = busy();
+    let (entries, rounds) = if is_long_test() { (1_000_000, 5) } else { (100_000, 1) };
+    for round in 0..rounds {
+        // Something in it is kept, so it is cleared.
+        let mixed = fill(&mut db, 20 + round, 20_000);
+        db.run(&format!("SELECT audit_log.record('job_created', 'kept', organization => 'kept', occurred_at => (SELECT min(occurred_at) FROM audit_log.{mixed}))"));
+        db.run("SELECT audit_log.set_retention('30 days', 'old')");
+        under_load(&mut db, "20,000 entries are cleared", |client| {
+            let now = one(client, "SELECT now()");
+            drain(client, "clear", &now);
+        });
+        assert_eq!(db.one(&format!("SELECT count(*) FROM audit_log.{mixed}")), "1");
+        db.run("SELECT audit_log.unset_retention('old')");
+        let whole = fill(&mut db, 10 + round, entries);
+        db.run("SELECT audit_log.set_retention('30 days', 'old')");
+        under_load(&mut db, &format!("a partition of {entries} is dropped"), |client| {
+            for attempt in 0.. {
+                let began = Instant::now();
+                let now = one(client, "SELECT now()");
+                drain(client, "counts", &now);
+                let counted = began.elapsed();
+                run(client, &format!("SELECT audit_log.run_task('drop', '{now}')"));
+                println!(
+                    "counted in {counted:?}, dropped in {:?}: {:?}",
+                    began.elapsed() - counted,
+                    all(client, FAILED)
+                );
+                if one(client, &format!("SELECT to_regclass('audit_log.{whole}') IS NULL")) == "t" {
+                    break;
+                }
+                assert!(attempt < 20, "never dropped: {:?}", all(client, FAILED));
+            }
+        });
+        assert_eq!(
+            db.one(
+                "SELECT count(*) FROM audit_log.entry WHERE organization_id = 'old' AND target_type = 'job'"
+            ),
+            "0"
+        );
+    }
+    is_sound(&mut db.client, "cleared and dropped");
+}
+
+/// Holds up the last steps of a move and of a drop, and nobody else.
+#[track_caller]
+fn a_long_transaction(begins: &str, reads: &str) {
+    let mut db = busy();
+    let whole = fill(&mut db, 10, 3_000);
+    let mixed = fill(&mut db, 20, 3_000);
+    db.run(&format!("SELECT audit_log.record('job_created', 'kept', organization => 'kept', occurred_at => (SELECT max(occurred_at) FROM audit_log.{mixed}))"));
+    db.run("SELECT audit_log.record('job_created', 'default', occurred_at => '2025-05-05Z'); SELECT audit_log.set_retention('30 days', 'old')");
+    let mut long = db.session();
+    run(&mut long, begins);
+    let before = one(&mut long, reads);
+    let steps = under_load(&mut db, begins, |client| run(client, "SELECT audit_log.run_retention()"));
+    assert!(steps.writes > 0);
+    let failed = db.all(FAILED);
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    assert!(
+        failed[0].starts_with("drop: expired partitions were not dropped")
+            && failed[0].ends_with("the log is in use"),
+        "{failed:?}"
+    );
+    assert!(failed[1].starts_with("move: ") && failed[1].ends_with("the log is in use"), "{failed:?}");
+    let status = "SELECT string_agg(task || ' ' || failures || ' ' || (last_success IS NOT NULL), ', ' ORDER BY task) FROM audit_log.worker_status";
+    assert_eq!(
+        db.one(status),
+        "clear 0 true, counts 0 true, drop 1 false, move 1 false, partitions 0 true, tidy 0 true"
+    );
+    let counts = format!("SELECT concat_ws(' ', (SELECT count(*) FROM audit_log.{whole}), (SELECT count(*) FROM audit_log.{mixed}), (SELECT count(*) FROM audit_log.event_default))");
+    assert_eq!(db.one(&counts), "3000 1 1");
+    assert_eq!(one(&mut long, reads), before);
+    run(&mut long, "COMMIT");
+    for _ in 0..2 {
+        db.run("SELECT audit_log.run_retention()");
+    }
+    assert_eq!(db.all(FAILED), Vec::<String>::new());
+    assert_eq!(db.one(&format!("SELECT concat_ws(' ', to_regclass('audit_log.{whole}'), (SELECT count(*) FROM audit_log.{mixed}), (SELECT count(*) FROM audit_log.event_default))")), "1 0");
+    is_sound(&mut db.client, begins);
+}
+
+#[test]
+fn a_long_transaction_that_has_read_the_log_blocks_only_the_last_steps() {
+    a_long_transaction("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT concat_ws(' ', (SELECT count(*) FROM audit_log.entry), (SELECT count(*) FROM audit_log.list()), (SELECT sum(events) FROM audit_log.activity_daily))");
+}
+
+#[test]
+fn a_long_transaction_that_has_written_blocks_only_the_last_steps() {
+    a_long_transaction(
+        "BEGIN; SELECT audit_log.record('job_created', 'long')",
+        "SELECT count(*) FROM audit_log.entry WHERE target_id = 'long'",
+    );
+}
