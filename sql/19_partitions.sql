@@ -203,7 +203,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION audit_log.missing_partitions(timestamptz, integer) IS 'The ranges from an instant on, so many intervals ahead, that have no partition. Internal.';
 
-CREATE FUNCTION audit_log.make_partitions(at timestamptz, ahead integer) RETURNS integer
+CREATE FUNCTION audit_log.make_partitions(at timestamptz, ahead integer, most integer DEFAULT NULL) RETURNS integer
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
   SET lock_timeout = '40ms'
@@ -229,6 +229,7 @@ BEGIN
     children := children || child;
     lowers := lowers || missing.lower;
     uppers := uppers || missing.upper;
+    EXIT WHEN pg_catalog.cardinality(children) >= most;
   END LOOP;
   -- The default partitions are locked from the first of these until the transaction ends.
   FOR i IN 1 .. pg_catalog.cardinality(children) LOOP
@@ -237,7 +238,7 @@ BEGIN
   RETURN created;
 END
 $$;
-COMMENT ON FUNCTION audit_log.make_partitions(timestamptz, integer) IS 'Creates the missing partitions from an instant on, so many intervals ahead (NULL: 72 hours, 14 days, 4 weeks or 3 months). Fails rather than wait for a lock. Internal.';
+COMMENT ON FUNCTION audit_log.make_partitions(timestamptz, integer, integer) IS 'Creates the missing partitions from an instant on, so many intervals ahead (NULL: 72 hours, 14 days, 4 weeks or 3 months), so many at the most (NULL: all); how many. Fails rather than wait for a lock. Internal.';
 
 CREATE FUNCTION audit_log.ensure_partitions(ahead integer DEFAULT NULL) RETURNS integer
   LANGUAGE plpgsql SECURITY DEFINER

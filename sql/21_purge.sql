@@ -60,6 +60,24 @@ RETURN pg_catalog.md5(
   || coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(h.name, h.organization_id, h.target_type, h.target_id) ORDER BY h.name) FROM audit_log.legal_hold h)::text, ''));
 COMMENT ON FUNCTION audit_log.rules_hash() IS 'A hash of all rules and holds. Internal.';
 
+-- By the index on feed, also where nothing is known of what is in the partition yet.
+CREATE FUNCTION audit_log.first_unseen(partition regclass, epoch smallint, seen pg_snapshot, before timestamptz) RETURNS timestamptz
+  LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp
+  SET enable_seqscan = off
+AS $$
+DECLARE
+  first timestamptz;
+BEGIN
+  EXECUTE pg_catalog.format('SELECT pg_catalog.min(u.occurred_at)
+    FROM (SELECT e.occurred_at FROM %s e
+          WHERE e.feed >= audit_log.unseen_from($1, $2) AND NOT audit_log.seen_by(e.feed, $1, $2) AND e.occurred_at < $3 OFFSET 0) u', partition)
+  INTO first USING epoch, seen, before;
+  RETURN first;
+END
+$$;
+COMMENT ON FUNCTION audit_log.first_unseen(regclass, smallint, pg_snapshot, timestamptz) IS 'The oldest instant, before one, of what a partition has that a snapshot did not see; NULL where there is none. Internal.';
+
 CREATE FUNCTION audit_log.due_for_purge(at timestamptz)
   RETURNS TABLE (partition regclass, lower timestamptz, upper timestamptz, since timestamptz, until timestamptz, clock timestamptz)
   LANGUAGE plpgsql STABLE
@@ -96,9 +114,7 @@ BEGIN
       WHERE r.keep IS NOT NULL AND due_for_purge.at - r.keep > due_for_purge.lower AND seen.at - r.keep < due_for_purge.upper
         AND seen.at - r.keep < due_for_purge.at - r.keep;
       -- and what was written behind it.
-      EXECUTE pg_catalog.format('SELECT pg_catalog.min(e.occurred_at) FROM %s e
-        WHERE e.feed >= audit_log.unseen_from($1, $2) AND NOT audit_log.seen_by(e.feed, $1, $2) AND e.occurred_at < $3', partition)
-      INTO fresh USING seen.epoch, seen.snapshot, line;
+      fresh := audit_log.first_unseen(partition, seen.epoch, seen.snapshot, line);
       IF fresh IS NOT NULL THEN
         since := least(since, fresh);
         until := least(upper, line);

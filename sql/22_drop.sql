@@ -108,7 +108,6 @@ DECLARE
   partition regclass;
   due regclass[] := ARRAY(SELECT d.partition FROM audit_log.due_for_purge(at) d);
   is_empty boolean;
-  came_late boolean;
 BEGIN
   removed := '{}';
   dropped := 0;
@@ -137,9 +136,7 @@ BEGIN
   END IF;
   -- Nobody else writes now, and all wait.
   FOREACH partition IN ARRAY going LOOP
-    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s e WHERE e.feed >= audit_log.unseen_from($1, $2) AND NOT audit_log.seen_by(e.feed, $1, $2))', partition)
-    INTO came_late USING epoch, seen;
-    IF came_late THEN
+    IF audit_log.first_unseen(partition, epoch, seen, 'infinity') IS NOT NULL THEN
       RAISE EXCEPTION 'partition % was not dropped: something was written to it', partition
         USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention looks at it again.';
     END IF;

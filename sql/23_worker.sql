@@ -145,7 +145,9 @@ BEGIN
   more := false;
   BEGIN
     CASE task
-      WHEN 'partitions' THEN PERFORM audit_log.make_partitions(at, ahead);
+      WHEN 'partitions' THEN
+        -- Each that is made holds up readers of the whole log a little longer.
+        more := audit_log.make_partitions(at, ahead, 20) > 0;
       WHEN 'counts' THEN PERFORM audit_log.count_entries();
       WHEN 'clear' THEN SELECT c.removed, c.more INTO removed, more FROM audit_log.clear_next(at, 20000) c;
       WHEN 'move' THEN

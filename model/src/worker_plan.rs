@@ -17,7 +17,7 @@ const LONGEST_DELAY: i64 = 3_600_000_000;
 pub struct Due {
     pub place: usize,
     pub next_run: i64,
-    /// At once, whatever the rest says, but for a pause.
+    /// At once and before all others, but for a pause.
     pub asked: bool,
     /// Since its last worker began: they are to be counted.
     pub entries_came: bool,
@@ -38,9 +38,9 @@ pub struct Plan {
 
 impl Due {
     /// From when on it is due.
-    fn at(&self, now: i64) -> i64 {
+    fn at(&self) -> i64 {
         let wanted = match (self.asked, self.entries_came && !self.has_failed) {
-            (true, _) => now,
+            (true, _) => 0,
             (false, true) => self.next_run.min(self.last_start.saturating_add(LONGEST_WAIT)),
             (false, false) => self.next_run,
         };
@@ -55,7 +55,7 @@ pub fn delay(failures: u32) -> i64 {
 
 /// Chooses from those in which nobody works, the longest due first.
 pub fn plan(now: i64, all: &[Due], at_work: usize) -> Plan {
-    let mut due: Vec<(i64, usize)> = all.iter().map(|one| (one.at(now), one.place)).collect();
+    let mut due: Vec<(i64, usize)> = all.iter().map(|one| (one.at(), one.place)).collect();
     due.sort_unstable();
     let room = MOST_AT_ONCE.saturating_sub(at_work);
     let (now_due, later): (Vec<_>, Vec<_>) = due.into_iter().partition(|(at, _)| *at <= now);
@@ -97,6 +97,8 @@ mod tests {
         assert_eq!(plan(NOW, &all, 0).start, [1, 3, 2]);
         assert_eq!(plan(NOW, &all, 2).start, [1]);
         assert_eq!(plan(NOW, &all, 3).start, [0_usize; 0]);
+        let asked = Due { asked: true, ..idle(4, NOW + 1) };
+        assert_eq!(plan(NOW, &[&all[..], &[asked]].concat(), 2).start, [4]);
     }
 
     #[test]

@@ -14,7 +14,8 @@ fn pg_cron_keeps_the_log_in_order() {
     let cluster = Cluster::start(&settings, None);
     run(&mut cluster.connect("postgres"), "CREATE DATABASE hiring");
     let mut db = cluster.connect("hiring");
-    run(&mut db, "CREATE EXTENSION audit_log; CREATE EXTENSION pg_cron");
+    // Of two intervals: one call moves and makes so many partitions and no more.
+    run(&mut db, "CREATE EXTENSION audit_log; CREATE EXTENSION pg_cron; SELECT audit_log.set_partition_interval('month')");
     run(
         &mut db,
         "SELECT audit_log.import(ARRAY(
@@ -31,7 +32,7 @@ fn pg_cron_keeps_the_log_in_order() {
     assert_eq!(
         one(
             &mut db,
-            "SELECT count(*) >= 5 FROM audit_log.partition_bounds('audit_log.event') WHERE upper > now()"
+            "SELECT count(*) >= 2 FROM audit_log.partition_bounds('audit_log.event') WHERE upper > now()"
         ),
         "t"
     );

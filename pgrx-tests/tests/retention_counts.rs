@@ -175,32 +175,87 @@ fn one_of_two_partitions_that_share_a_day() {
     db.run("SET client_min_messages = error; SELECT audit_log.set_retention(NULL); SELECT audit_log.ensure_partitions()");
     partitions(&mut db, "2025-03-12", "2025-03-12 12:00");
     partitions(&mut db, "2025-03-12 12:00", "2025-03-13");
-    for (name, organization, hour) in
-        [("Early", "acme", 11), ("Late", "globex", 13), ("Both", "acme", 10), ("Both", "globex", 14)]
-    {
+    let by = |db: &mut Db, name: &str, organization: &str, hour: i32| {
         db.run(&format!(
             "SELECT audit_log.set_context('{{\"actor\": {{\"type\": \"user\", \"id\": \"{name}\", \"name\": \"{name} {organization}\"}}}}', false);
              SELECT audit_log.record('job_created', organization => '{organization}', occurred_at => '2025-03-12 {hour}:00Z') FROM generate_series(1, 3);
              SELECT audit_log.set_context(NULL, false)"
         ));
+    };
+    for (name, organization, hour) in
+        [("Early", "acme", 11), ("Late", "globex", 13), ("Both", "acme", 10), ("Both", "globex", 14)]
+    {
+        by(&mut db, name, organization, hour);
     }
     drain(&mut db.client, "counts", NOW);
+    // Some of either is not counted when it goes.
+    by(&mut db, "Early", "acme", 11);
+    by(&mut db, "Late", "globex", 13);
     let people = "SELECT string_agg(name, ', ') FROM audit_log.people('e', 100)";
     let mut other = db.session();
-    for (organization, left) in [("globex", "Both acme, Early acme"), ("acme", "Both globex, Late globex")] {
-        run(&mut other, &format!("BEGIN; SELECT audit_log.set_retention('1 day', '{organization}')"));
-        drain(&mut other, "drop", NOW);
-        is_sound(&mut other, organization);
+    for (rule, clock, left) in [
+        ("'1 day', 'globex'", NOW, "Both acme, Early acme"),
+        ("'1 day', 'acme'", NOW, "Both globex, Late globex"),
+        ("'1 day'", "2025-03-13 12:00Z", "Both globex, Late globex"),
+    ] {
+        run(&mut other, &format!("BEGIN; SELECT audit_log.set_retention({rule})"));
+        drain(&mut other, "drop", clock);
+        is_sound(&mut other, rule);
         // Whichever of the two went: the day is shared with the other one.
         run(
             &mut other,
             "UPDATE audit_log.examined SET names_stale_since = names_stale_since - interval '1 month'",
         );
         drain(&mut other, "tidy", NOW);
-        assert_eq!(one(&mut other, people), left);
-        is_sound(&mut other, organization);
+        assert_eq!(one(&mut other, people), left, "{rule}");
+        is_sound(&mut other, rule);
         run(&mut other, "ROLLBACK");
     }
+    // The same actor's of both halves, of which one goes.
+    by(&mut db, "Both", "acme", 15);
+    drain(&mut db.client, "counts", NOW);
+    by(&mut db, "Both", "acme", 10);
+    by(&mut db, "Both", "acme", 15);
+    db.run("SELECT audit_log.set_retention('1 day')");
+    drain(&mut db.client, "drop", "2025-03-13 12:00Z");
+    is_tidy(&mut db.client, "the first half went");
+    assert_eq!(count(&mut db.client), 3 * 2 + 3 * 3);
+}
+
+/// Where the other targets of entries have no partition of their range, or one of a longer range.
+#[test]
+fn other_targets_go_with_their_entries_wherever_they_are() {
+    let mut db = Db::new();
+    db.run("SET client_min_messages = error; SELECT audit_log.ensure_partitions()");
+    let targets = r#"[{"type": "user", "id": "7"}, {"type": "job", "id": "8"}]"#;
+    for (parent, lower, upper) in [
+        ("event_target", "2025-03-03", "2025-03-10"),
+        ("event", "2025-03-04", "2025-03-05"),
+        ("event", "2025-03-05", "2025-03-06"),
+        ("event", "2025-03-12", "2025-03-13"),
+        ("event", "2025-03-20", "2025-03-30"),
+        ("event_target", "2025-03-21", "2025-03-22"),
+        ("event_target", "2025-03-22", "2025-03-23"),
+    ] {
+        let create =
+            format!("SELECT audit_log.create_partition('audit_log.{parent}', '{lower}Z', '{upper}Z')");
+        assert_eq!(db.one(&create), "t");
+    }
+    for at in ["2025-03-04 12:00", "2025-03-05 12:00", "2025-03-12 12:00", "2025-03-22 12:00"] {
+        db.run(&format!(
+            "SELECT audit_log.record('offer_sent', '1', targets => '{targets}', occurred_at => '{at}Z')"
+        ));
+    }
+    for (clock, left) in [("2025-04-04Z", 3), ("2025-04-05Z", 2), ("2025-04-20Z", 1), ("2025-05-01Z", 0)] {
+        // As a worker may: what can be dropped is, and the rest goes row by row.
+        for task in ["drop", "clear", "drop"] {
+            drain(&mut db.client, task, clock);
+            is_sound(&mut db.client, &format!("{clock}, {task}"));
+        }
+        assert_eq!(count(&mut db.client), left, "{clock}");
+    }
+    let left = "SELECT p::text || b.lower FROM unnest('{audit_log.event,audit_log.event_target}'::regclass[]) p, audit_log.partition_bounds(p) b WHERE b.upper < '2025-05-01'";
+    assert_eq!(db.all(left), [""; 0]);
 }
 
 /// What the default partition has of a week is named under the Monday that a partition may begin with.

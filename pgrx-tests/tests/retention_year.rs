@@ -278,7 +278,7 @@ fn what_the_rules_and_holds_keep_and_nothing_else() {
         if day >= next || in_hours {
             let clock = at + year.random.below(DAY as usize) as i64;
             year.purge(clock);
-            next = day + 1 + year.random.below(6);
+            next = day + 1 + year.random.below(7);
             if day % 3 == 0 {
                 year.check(&format!("day {day}"));
             }

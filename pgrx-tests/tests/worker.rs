@@ -19,7 +19,8 @@ pub fn start(settings: &[&str]) -> Cluster {
 /// A cluster that purges each second. No test of those that share it gives reason to complain.
 fn hasty() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
-    SHARED.get_or_init(|| start(&["audit_log.retention_interval=1s", "max_worker_processes=20"]))
+    let settings = ["audit_log.retention_interval=1s", "max_prepared_transactions=5"];
+    SHARED.get_or_init(|| start(&settings))
 }
 
 pub fn quoted(name: &str) -> String {
@@ -204,6 +205,25 @@ fn entries_without_a_partition_are_moved_to_one() {
          WHERE task = 'move'",
     );
     within(SOON, &mut client, waiting, "0");
+}
+
+#[test]
+fn what_a_prepared_transaction_wrote_is_counted_when_it_commits() {
+    let cluster = hasty();
+    let mut client = created(cluster, "prepared");
+    within(SOON, &mut client, ALL_RAN, "t");
+    run(&mut client, "BEGIN; SELECT audit_log.record('job_created'); PREPARE TRANSACTION 'p'");
+    sleep(Duration::from_secs(2));
+    let wanted = "SELECT is_wanted FROM audit_log.worker_task WHERE task = 'counts'";
+    assert_eq!(one(&mut client, wanted), "f");
+    run(&mut client, "COMMIT PREPARED 'p'");
+    within(SOON, &mut client, wanted, "t");
+    run(
+        &mut client,
+        "UPDATE audit_log.worker_task SET last_run_at = now() - interval '1 minute', next_run_at = now()
+         WHERE task = 'counts'",
+    );
+    within(SOON, &mut client, "SELECT count(*) FROM audit_log.uncounted", "0");
 }
 
 /// The purge of the worker and those of sessions: each entry goes once, and nobody fails.

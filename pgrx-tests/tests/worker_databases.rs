@@ -28,12 +28,12 @@ fn last_runs(clients: &mut [Client]) -> Vec<String> {
 #[track_caller]
 fn are_served(clients: &mut [Client], served: &[bool]) {
     // What was at work when the setting changed ends.
-    sleep(Duration::from_millis(1_500));
+    sleep(Duration::from_millis(1_200));
     let before = last_runs(clients);
     for (client, _) in clients.iter_mut().zip(served).filter(|(_, served)| **served) {
         next_round(client);
     }
-    sleep(Duration::from_secs(3));
+    sleep(Duration::from_millis(2_200));
     let ran: Vec<bool> = last_runs(clients).iter().zip(&before).map(|(now, then)| now != then).collect();
     assert_eq!(ran, served);
 }
@@ -52,7 +52,6 @@ fn it_serves_the_databases_that_are_named_from_a_reload_on() {
         ("Jobs,\"it's \"\"quoted\"\"\",\" x \",Sales", [false, true, false, true, true]),
         ("", [false; 5]),
         (" jobs , nowhere, jobs ,,", [true, false, false, false, false]),
-        ("*", [true; 5]),
     ] {
         set(&mut admin, "audit_log.databases", databases);
         are_served(&mut clients, &served);
@@ -180,8 +179,9 @@ fn a_long_step_holds_up_nobody_who_drops_renames_copies_or_moves_a_database() {
         within(90, &mut client, ALL_RAN, "t");
         next_round(&mut client);
     }
-    // They were told to end, which is no fault.
-    let told = |line: &String| !line.contains("terminating background worker");
+    // They were told to end, those of the copies by this test.
+    let expected = ["terminating background worker", "database \"copy"];
+    let told = |line: &String| !expected.iter().any(|text| line.contains(text));
     assert_eq!(complaints(&cluster).into_iter().filter(told).collect::<Vec<_>>(), Vec::<String>::new());
     cluster.stop();
 }

@@ -42,9 +42,21 @@ impl Place {
     }
 }
 
+/// Until when a database is to be left alone that may have no place yet.
+#[derive(Default)]
+struct Pause {
+    database: AtomicU32,
+    until: AtomicI64,
+}
+
+/// The latest of them.
+const PAUSES: usize = 32;
+
 struct Board {
     launcher: AtomicI32,
     places: [Place; PLACES],
+    pauses: [Pause; PAUSES],
+    next_pause: AtomicU32,
 }
 
 // SAFETY: atomics only.
@@ -52,7 +64,12 @@ unsafe impl PGRXSharedMemory for Board {}
 
 impl Default for Board {
     fn default() -> Self {
-        Board { launcher: AtomicI32::new(0), places: std::array::from_fn(|_| Place::default()) }
+        Board {
+            launcher: AtomicI32::new(0),
+            places: std::array::from_fn(|_| Place::default()),
+            pauses: std::array::from_fn(|_| Pause::default()),
+            next_pause: AtomicU32::new(0),
+        }
     }
 }
 
@@ -83,7 +100,7 @@ pub fn places() -> &'static [Place] {
 
 /// The place of a database.
 fn of(database: u32) -> Option<&'static Place> {
-    places().iter().find(|place| place.database.load(Relaxed) == database)
+    places().iter().find(|place| place.database.load(SeqCst) == database)
 }
 
 /// Makes this process the launcher.
@@ -131,7 +148,26 @@ pub fn ask() {
 
 /// Has the worker of a database end, and none begin for a while: somebody drops, renames or copies it.
 pub fn keep_out(database: u32, until: i64) {
-    let Some(place) = of(database) else { return };
-    place.paused_until.store(until, SeqCst);
-    place.end_worker();
+    let Some(board) = board() else { return };
+    // First where the launcher looks once it has given a place.
+    let pause = &board.pauses[board.next_pause.fetch_add(1, Relaxed) as usize % PAUSES];
+    pause.until.store(until, SeqCst);
+    pause.database.store(database, SeqCst);
+    if let Some(place) = of(database) {
+        place.paused_until.store(until, SeqCst);
+        place.end_worker();
+    }
+}
+
+/// Gives a place to a database.
+pub fn give(place: &Place, database: u32, now: i64) {
+    place.next_run.store(now, Relaxed);
+    place.paused_until.store(0, Relaxed);
+    // Whatever is there was written while nobody looked.
+    place.entries_came.store(true, Relaxed);
+    place.database.store(database, SeqCst);
+    let pauses = board().map_or(&[][..], |board| &board.pauses);
+    let of_it = pauses.iter().filter(|pause| pause.database.load(SeqCst) == database);
+    let until = of_it.map(|pause| pause.until.load(SeqCst)).max().unwrap_or(0);
+    place.paused_until.fetch_max(until, SeqCst);
 }

@@ -124,7 +124,7 @@ pub fn append(entry: &NewEntry) -> Result<(Uuid, i64), AuditError> {
     let mut row = [None; EVENT_COLUMNS.len()];
     row[..11].copy_from_slice(&[
         at,
-        feed::number()?.into_datum(),
+        feed::number_of_entry()?.into_datum(),
         (recorded_at != occurred_at).then(|| backend::timestamptz(recorded_at)),
         entry.relation_id.into_datum(),
         entry.operation.map(|letter| letter as i8).into_datum(),

@@ -36,7 +36,12 @@ pub fn run(place: usize) {
         place.next_run.store(pause, Relaxed);
         return;
     }
-    background::begin_worker(place.database.load(Relaxed));
+    let database = place.database.load(Relaxed);
+    if database == 0 {
+        // Started for a launcher that is no more.
+        return;
+    }
+    background::begin_worker(database);
     let mut came = place.entries_came.swap(false, Relaxed);
     loop {
         background::reload();

@@ -3,7 +3,7 @@
 //! A worker is there only while it works, so that nobody who drops or copies a database meets it, and a
 //! server with many databases has few processes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -53,7 +53,8 @@ struct Launcher {
     /// How often in a row a place's worker ended without having noted when to run next.
     failures: HashMap<usize, u32>,
     last_starts: HashMap<usize, i64>,
-    has_said_full: bool,
+    /// What was told once.
+    said: HashSet<&'static str>,
     /// The names of those that are served, by oid.
     databases: HashMap<u32, String>,
 }
@@ -124,9 +125,8 @@ impl Launcher {
             let failures = if place.has_worked.load(Relaxed) { 1 } else { before.saturating_add(1) };
             self.failures.insert(i, failures);
             place.next_run.store(now + worker_plan::delay(failures), Relaxed);
-            if before == 0 {
+            if let (0, Some(name)) = (before, self.databases.get(&place.database.load(Relaxed))) {
                 // Its own message does not tell which database it was in.
-                let name = self.databases.get(&place.database.load(Relaxed)).map_or("?", String::as_str);
                 pgrx::warning!("audit_log: the worker of database \"{name}\" has failed; it is tried again, later and later");
             }
         }
@@ -153,17 +153,12 @@ impl Launcher {
             self.say_full("audit_log: more databases than the background worker serves; name those to be served in audit_log.databases");
         }
         for ((database, _), place) in missing.into_iter().zip(free) {
-            place.next_run.store(now, Relaxed);
-            place.paused_until.store(0, Relaxed);
-            // Whatever is there was written while nobody looked.
-            place.entries_came.store(true, Relaxed);
-            place.database.store(database, Relaxed);
+            board::give(place, database, now);
         }
     }
 
-    fn say_full(&mut self, what: &str) {
-        if !self.has_said_full {
-            self.has_said_full = true;
+    fn say_full(&mut self, what: &'static str) {
+        if self.said.insert(what) {
             pgrx::warning!("{what}");
         }
     }
