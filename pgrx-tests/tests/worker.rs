@@ -101,7 +101,7 @@ pub fn next_round(client: &mut Client) {
 fn a_database_is_served_from_create_extension_to_drop_extension() {
     let cluster = hasty();
     let mut client = create(cluster, "coming and going");
-    for _ in 0..3 {
+    for _ in 0..2 {
         run(&mut client, "CREATE EXTENSION audit_log");
         within(SOON, &mut client, HAS_PARTITIONS, "1");
         within(SOON, &mut client, ALL_RAN, "t");
@@ -237,14 +237,14 @@ fn run_retention_beside_it_fails_for_nobody() {
     let caller = |n: u64| {
         let mut client = cluster.connect("beside");
         run(&mut client, "SET client_min_messages = error");
-        for _ in 0..25 {
+        for _ in 0..15 {
             run(&mut client, "SELECT audit_log.run_retention()");
             sleep(Duration::from_millis(100 * n));
         }
     };
     let writer = |days: u64| {
         let mut client = cluster.connect("beside");
-        for _ in 0..25 {
+        for _ in 0..15 {
             let record = format!(
                 "SELECT audit_log.record('job_created', occurred_at => now() - interval '{days} days')
                  FROM generate_series(1, 40)"
@@ -266,7 +266,7 @@ fn run_retention_beside_it_fails_for_nobody() {
     sleep(Duration::from_secs(4));
     run(&mut client, "COMMIT");
     next_round(&mut client);
-    assert_eq!(one(&mut client, PURGED), "2000");
+    assert_eq!(one(&mut client, PURGED), "1200");
     assert_eq!(one(&mut client, ALL_RAN), "t");
     let told = |line: &String| line.contains("WARNING:  audit_log: task");
     assert_eq!(log(cluster).into_iter().filter(told).collect::<Vec<_>>(), Vec::<String>::new());

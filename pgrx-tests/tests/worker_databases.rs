@@ -226,10 +226,10 @@ fn databases_come_and_go_while_it_works_in_them() {
             scope.spawn(move || {
                 let mut admin = cluster.connect("postgres");
                 let template = quoted(&template(n));
-                for round in 0..12 {
+                for round in 0..8 {
                     let (copy, renamed) = (format!("copy_{n}"), quoted(&format!("renamed, {n}")));
                     run(&mut admin, &format!("CREATE DATABASE {copy} TEMPLATE {template}"));
-                    sleep(Duration::from_millis(150 * round));
+                    sleep(Duration::from_millis(200 * round));
                     run(&mut admin, &format!("ALTER DATABASE {copy} RENAME TO {renamed}"));
                     run(&mut admin, &format!("DROP DATABASE {renamed}"));
                 }
