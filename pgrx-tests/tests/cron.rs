@@ -36,8 +36,7 @@ fn pg_cron_keeps_the_log_in_order() {
         ),
         "t"
     );
-    let failed =
-        "SELECT count(*) FROM audit_log.worker_status WHERE last_error IS NOT NULL";
+    let failed = "SELECT count(*) FROM audit_log.worker_status WHERE last_error IS NOT NULL";
     assert_eq!(one(&mut db, failed), "0");
     assert_eq!(
         one(&mut db, "SELECT metadata ->> 'entries' FROM audit_log.entry WHERE category = 'retention_run'"),

@@ -1,9 +1,7 @@
 //! `feed`: settled entries for whoever tracks their position.
 
-use audit_log_model::AuditError;
-
 use super::organizations;
-use crate::glue::foreign_scan::{From, Rows, Table};
+use crate::glue::foreign_scan::{Begun, From, Table};
 use crate::store::entry;
 use crate::store::feed_rows::FeedRows;
 use crate::store::page::Scope;
@@ -12,7 +10,7 @@ use crate::store::page::Scope;
 pub static TABLE: Table = Table { column: entry::place("position") as i16 + 1, begin };
 
 /// What the caller may read, as the views show it: row policies know nothing of disabled organizations.
-fn begin(from: &[From]) -> Result<Box<dyn Rows>, AuditError> {
+fn begin(from: &[From]) -> Begun {
     let scope = match organizations::caller_reads_all() {
         true => Scope::AllBut(Vec::new()),
         false => Scope::Only(organizations::bound_to_caller()?),

@@ -25,11 +25,14 @@ pub trait Rows {
     fn abandon(&mut self);
 }
 
+/// A scan that was begun.
+pub type Begun = Result<Box<dyn Rows>, AuditError>;
+
 /// A foreign table: the number of its ordered column, from 1, and how to begin a scan. `from` are lower
 /// bounds that all hold; what they let through is checked again.
 pub struct Table {
     pub column: i16,
-    pub begin: fn(from: &[From]) -> Result<Box<dyn Rows>, AuditError>,
+    pub begin: fn(from: &[From]) -> Begun,
 }
 
 thread_local! {
@@ -287,7 +290,9 @@ unsafe extern "C-unwind" fn iterate(node: *mut pg_sys::ForeignScanState) -> *mut
     // SAFETY: PostgreSQL's own call; the state is what `begin` put there; the slot has the table's columns.
     unsafe {
         let slot = (*node).ss.ss_ScanTupleSlot;
-        (*(*slot).tts_ops).clear.map(|clear| clear(slot));
+        if let Some(clear) = (*(*slot).tts_ops).clear {
+            clear(slot);
+        }
         let scan = &mut *(*node).fdw_state.cast::<Scan>();
         if scan.rows.is_none() {
             let Some(from) = bounds(node, scan) else { return slot };
