@@ -64,6 +64,7 @@ mod sync_calls;
 mod sync_dump;
 mod sync_feed;
 mod sync_large;
+mod sync_purged;
 mod sync_reading;
 mod sync_restart;
 mod sync_shapes;

@@ -305,8 +305,6 @@ fn where_the_disk_is_full() {
             run(&mut client, "CHECKPOINT");
         }
         let when = format!("round {round}, {free} kB free");
-        // What was begun in vain takes no room.
-        assert!(small.free() + 1500 >= free, "{when}, then {}", small.free());
         // This needs room for its own: in another file system.
         run(&mut client, "SET temp_tablespaces = pg_default");
         nothing_is_half_done(&mut client, &when);

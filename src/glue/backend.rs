@@ -204,6 +204,29 @@ pub fn invalidate(relation: pg_sys::Oid) {
     unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relation) };
 }
 
+/// Looks at every row of a small table, by a catalog snapshot.
+///
+/// # Safety
+/// The relation exists. What is looked at is valid during the call only.
+pub unsafe fn each_row(relation: pg_sys::Oid, mut look: impl FnMut(pg_sys::HeapTuple, pg_sys::TupleDesc)) {
+    // SAFETY: by contract; the relation is open during the scan.
+    unsafe {
+        let relation = pg_sys::table_open(relation, pg_sys::AccessShareLock as i32);
+        let no_index = pg_sys::InvalidOid;
+        let (snapshot, keys) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let scan = pg_sys::systable_beginscan(relation, no_index, false, snapshot, 0, keys);
+        loop {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            look(tuple, (*relation).rd_att);
+        }
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
+    }
+}
+
 /// The first columns, which are text, of a small table of the extension.
 ///
 /// Reads by a catalog snapshot, so that a SET may call it before SET TRANSACTION.
@@ -211,32 +234,19 @@ pub fn codes<const COLUMNS: usize>(table: &CStr) -> Vec<[String; COLUMNS]> {
     use pgrx::FromDatum;
     let Some(oid) = relation_oid(table) else { return Vec::new() };
     let mut codes = Vec::new();
-    // SAFETY: the relation is open during the scan, and its first columns are text.
-    unsafe {
-        let relation = pg_sys::table_open(oid, pg_sys::AccessShareLock as i32);
-        let scan = pg_sys::systable_beginscan(
-            relation,
-            pg_sys::InvalidOid,
-            false,
-            std::ptr::null_mut(),
-            0,
-            std::ptr::null_mut(),
-        );
-        loop {
-            let tuple = pg_sys::systable_getnext(scan);
-            if tuple.is_null() {
-                break;
-            }
-            let column = |i: usize| {
-                let mut null = false;
-                let datum = pg_sys::heap_getattr(tuple, i as i32 + 1, (*relation).rd_att, &mut null);
+    let look = |tuple, desc| {
+        let column = |i: usize| {
+            let mut null = false;
+            // SAFETY: the first columns are text.
+            unsafe {
+                let datum = pg_sys::heap_getattr(tuple, i as i32 + 1, desc, &mut null);
                 String::from_datum(datum, null).unwrap_or_default()
-            };
-            codes.push(std::array::from_fn(column));
-        }
-        pg_sys::systable_endscan(scan);
-        pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
-    }
+            }
+        };
+        codes.push(std::array::from_fn(column));
+    };
+    // SAFETY: the table was just found.
+    unsafe { each_row(oid, look) };
     codes
 }
 

@@ -177,32 +177,18 @@ pub fn hold_extension() -> Option<bool> {
 pub fn databases() -> Vec<(u32, String)> {
     transaction(|| {
         let mut found = Vec::new();
-        // SAFETY: a scan of a shared catalog, which is open meanwhile; its rows have this form.
-        unsafe {
-            let catalog = pg_sys::table_open(pg_sys::DatabaseRelationId, pg_sys::AccessShareLock as i32);
-            let scan = pg_sys::systable_beginscan(
-                catalog,
-                pg_sys::InvalidOid,
-                false,
-                std::ptr::null_mut(),
-                0,
-                std::ptr::null_mut(),
-            );
-            loop {
-                let tuple = pg_sys::systable_getnext(scan);
-                if tuple.is_null() {
-                    break;
-                }
-                let form = &*pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_database>(tuple);
-                // A limit of -2 marks one whose drop was interrupted.
-                if form.datallowconn && !form.datistemplate && form.datconnlimit != -2 {
-                    let name = CStr::from_ptr(form.datname.data.as_ptr());
-                    found.push((u32::from(form.oid), name.to_string_lossy().into_owned()));
-                }
+        let look = |tuple, _| {
+            // SAFETY: rows of the catalog have this form.
+            let form = unsafe { &*pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_database>(tuple) };
+            // A limit of -2 marks one whose drop was interrupted.
+            if form.datallowconn && !form.datistemplate && form.datconnlimit != -2 {
+                // SAFETY: a name is terminated.
+                let name = unsafe { CStr::from_ptr(form.datname.data.as_ptr()) };
+                found.push((u32::from(form.oid), name.to_string_lossy().into_owned()));
             }
-            pg_sys::systable_endscan(scan);
-            pg_sys::table_close(catalog, pg_sys::AccessShareLock as i32);
-        }
+        };
+        // SAFETY: a catalog of all databases.
+        unsafe { super::backend::each_row(pg_sys::DatabaseRelationId, look) };
         Ok(found)
     })
 }
