@@ -6,6 +6,8 @@ name=$1
 bindir=$project/target/postgres/$name/bin
 say "Integration tests on $("$bindir/postgres" --version)"
 export AUDIT_LOG_BINDIR=$bindir
+# Many wait more than they work.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 export AUDIT_LOG_SERVER_LOG="$project/target/server-pg$name.log"
 rm -f "$AUDIT_LOG_SERVER_LOG"
 cargo test --quiet --locked --manifest-path "$project/Cargo.toml" --package audit_log_tests
