@@ -309,6 +309,23 @@ RETURN (SELECT pg_catalog.max(e.occurred_at) FROM audit_log.event_default e
         WHERE e.occurred_at >= '0001-01-01Z' AND e.occurred_at < next_to_move.before);
 COMMENT ON FUNCTION audit_log.next_to_move(timestamptz) IS 'The newest instant of an entry without a partition; NULL where there is none. Internal.';
 
+-- Such a transaction may read the log by its snapshot and by the partitions of now: it would look for what was moved
+-- where its snapshot does not show it yet. One statement on its own takes a snapshot for itself.
+CREATE FUNCTION audit_log.has_old_snapshots() RETURNS boolean
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM pg_catalog.pg_stat_clear_snapshot();
+  RETURN EXISTS (
+    SELECT FROM pg_catalog.pg_stat_activity a
+    WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid() AND a.backend_type = 'client backend'
+      AND a.backend_xmin IS NOT NULL AND a.xact_start < pg_catalog.clock_timestamp() - interval '1 second'
+      AND (a.state LIKE 'idle in transaction%' OR a.xact_start < a.query_start));
+END
+$$;
+COMMENT ON FUNCTION audit_log.has_old_snapshots() IS 'Whether a transaction of several statements is open, for more than a second, that goes by a snapshot of before. Internal.';
+
 CREATE FUNCTION audit_log.move_from_default(at timestamptz, most integer DEFAULT 1) RETURNS bigint
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
@@ -328,6 +345,10 @@ DECLARE
   fresh bigint;
   locked boolean := false;
 BEGIN
+  IF audit_log.has_old_snapshots() THEN
+    RAISE EXCEPTION 'entries without a partition were not moved: the log is in use'
+      USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention tries again; a long transaction holds it up.';
+  END IF;
   -- Whoever counts entries, or removes some, must not meet them in two places.
   LOCK TABLE audit_log.counted_until IN SHARE ROW EXCLUSIVE MODE;
   LOCK TABLE audit_log.feed_epoch IN SHARE UPDATE EXCLUSIVE MODE;
@@ -383,6 +404,9 @@ BEGIN
       LOCK TABLE ONLY audit_log.event, ONLY audit_log.event_target, ONLY audit_log.activity, ONLY audit_log.named,
                  ONLY audit_log.event_default, ONLY audit_log.event_target_default, ONLY audit_log.activity_default, ONLY audit_log.named_default
         IN ACCESS EXCLUSIVE MODE;
+      IF audit_log.has_old_snapshots() THEN
+        RAISE lock_not_available;
+      END IF;
       locked := true;
       EXIT;
     EXCEPTION WHEN lock_not_available THEN
@@ -391,7 +415,7 @@ BEGIN
   END LOOP;
   IF NOT locked THEN
     RAISE EXCEPTION 'entries without a partition were not moved: the log is in use'
-      USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention tries again.';
+      USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention tries again; a long transaction holds it up.';
   END IF;
   FOR i IN 1 .. pg_catalog.cardinality(parents) LOOP
     -- Counts and names cannot have come.
@@ -405,4 +429,4 @@ BEGIN
   RETURN moved;
 END
 $$;
-COMMENT ON FUNCTION audit_log.move_from_default(timestamptz, integer) IS 'Makes the partitions of an instant that has none, and of so many more that come before it, of what the default partitions have of their ranges; how many rows. These can be read all the while, in one place or the other; whoever writes to the default partitions waits only while they are attached. Fails where the log is in use for long. Internal.';
+COMMENT ON FUNCTION audit_log.move_from_default(timestamptz, integer) IS 'Makes the partitions of an instant that has none, and of so many more that come before it, of what the default partitions have of their ranges; how many rows. These can be read all the while, in one place or the other; whoever writes or reads waits only while they are attached. Fails where the log is in use for long, or a transaction that goes by an older snapshot is open. Internal.';

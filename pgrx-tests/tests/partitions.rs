@@ -272,3 +272,62 @@ fn an_entry_written_just_then_does_not_make_it_fail() {
         assert_eq!(db.all(half_made), Vec::<String>::new());
     }
 }
+
+#[test]
+fn instants_far_out_stay_where_they_are() {
+    let mut db = Db::new();
+    db.run("SELECT audit_log.set_retention(NULL); SET client_min_messages = error");
+    for at in [
+        "0001-01-01Z",
+        "0001-12-31 BC",
+        "4713-01-01 BC",
+        "1969-12-31 23:59:59.999999Z",
+        "294276-12-31Z",
+        "infinity",
+        "-infinity",
+    ] {
+        db.fails(&format!("SELECT audit_log.record('job_created', occurred_at => '{at}')"))
+            .is("22023", "invalid_input");
+    }
+    let record = |at: &str| format!("SELECT audit_log.record('job_created', occurred_at => '{at}')");
+    for at in [
+        "1970-01-01Z",
+        "9998-12-31 23:59:59.999999Z",
+        "9999-01-01Z",
+        "9999-12-31 23:59:59.999999Z",
+        "10000-01-01Z",
+    ] {
+        db.run(&record(at));
+    }
+    // A superuser can write what record() refuses.
+    db.run("INSERT INTO audit_log.event (occurred_at, feed, id, organization_id, category, target_type, actor_type, database_user)
+            SELECT at, 1, gen_random_uuid(), 'default', 'job_created', 'job', 'system', 'postgres'
+            FROM unnest('{0001-01-01Z,0001-06-01Z,0001-12-31 BC,4713-01-01 BC,294276-12-31Z,infinity,-infinity}'::timestamptz[]) at");
+    for unit in UNITS {
+        db.run(&format!(
+            "SELECT audit_log.set_partition_interval('{unit}'); SELECT audit_log.run_retention()"
+        ));
+        assert_eq!(
+            db.all(
+                "SELECT task || ': ' || last_error FROM audit_log.worker_status WHERE last_error IS NOT NULL"
+            ),
+            Vec::<String>::new(),
+            "{unit}"
+        );
+        assert_eq!(db.one("SELECT count(*) FROM audit_log.event WHERE category = 'job_created'"), "12");
+        assert_eq!(
+            db.all("SELECT occurred_at FROM audit_log.event_default ORDER BY 1"),
+            [
+                "-infinity",
+                "4713-01-01 00:00:00+00 BC",
+                "0001-12-31 00:00:00+00 BC",
+                "9999-01-01 00:00:00+00",
+                "9999-12-31 23:59:59.999999+00",
+                "10000-01-01 00:00:00+00",
+                "294276-12-31 00:00:00+00",
+                "infinity"
+            ]
+        );
+        db.run("SELECT audit_log.set_retention('30 days'); SELECT audit_log.run_retention(dry_run => true); SELECT audit_log.set_retention(NULL)");
+    }
+}
