@@ -97,6 +97,10 @@ fn an_interval_counts_from_a_reload_on() {
     set(&mut admin, "audit_log.retention_interval", "1h");
     within(SOON, &mut client, left, "0");
     assert_eq!(one(&mut client, PURGED), "3");
+    // It looks once more whether there is anything left.
+    let is_over =
+        "SELECT next_run > now() + interval '30 minutes' FROM audit_log.worker_status WHERE task = 'clear'";
+    within(SOON, &mut client, is_over, "t");
     // From an hour to a second, and to never.
     let record = "SELECT audit_log.record('job_created', occurred_at => now() - interval '2 days')";
     run(&mut client, record);
