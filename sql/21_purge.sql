@@ -30,7 +30,7 @@ CREATE UNIQUE INDEX purged_feed_highest ON audit_log.purged_feed (organization_i
 CREATE UNIQUE INDEX purged_feed_recent ON audit_log.purged_feed (feed, organization_id) WHERE NOT is_highest;
 COMMENT ON TABLE audit_log.purged_feed IS 'Transactions that entries were purged of: those of late one by one, of the others the highest, an organization ('''' where a partition was dropped whole).';
 COMMENT ON COLUMN audit_log.purged_feed.purged_by IS 'The feed number of the transaction that purged last.';
-COMMENT ON COLUMN audit_log.purged_feed.newest IS 'The latest occurred_at of what was purged.';
+COMMENT ON COLUMN audit_log.purged_feed.newest IS 'The latest occurred_at that what was purged may have had.';
 
 CREATE TYPE audit_log.removal AS (
   organization_id text, category text, keep interval, entries bigint, oldest timestamptz, newest timestamptz, partition text, dropped boolean);
@@ -261,12 +261,17 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.record_removals(audit_log.removal[]) IS 'Records what a purge removed, an entry an organization; what was nothing but such entries is not. Internal.';
 
+CREATE FUNCTION audit_log.recent_from(feed bigint) RETURNS bigint
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN feed - 10000;
+COMMENT ON FUNCTION audit_log.recent_from(bigint) IS 'The feed number from which purged_feed has transactions one by one, where a transaction''s is the latest. Internal.';
+
 CREATE FUNCTION audit_log.fold_purged_feed() RETURNS void
   LANGUAGE sql
   SET search_path = pg_catalog, pg_temp
 AS $$
   WITH old AS (
-    DELETE FROM audit_log.purged_feed p WHERE NOT p.is_highest AND p.feed < audit_log.feed_now() - 10000 RETURNING p.*)
+    DELETE FROM audit_log.purged_feed p WHERE NOT p.is_highest AND p.feed < audit_log.recent_from(audit_log.feed_now()) RETURNING p.*)
   INSERT INTO audit_log.purged_feed AS p (organization_id, feed, is_highest, purged_by, newest)
   SELECT o.organization_id, pg_catalog.max(o.feed), true, pg_catalog.max(o.purged_by), pg_catalog.max(o.newest)
   FROM old o GROUP BY o.organization_id

@@ -23,6 +23,46 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.lock_for_drop(regclass[]) IS 'Takes the locks that dropping partitions takes; false where somebody has one of them for long. Internal.';
 
+-- By indexes, also where nothing is known of what is in the partition yet.
+CREATE FUNCTION audit_log.record_purged_feeds(partition regclass, newest timestamptz, organizations bigint) RETURNS void
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+  SET enable_seqscan = off
+  SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+  own_feed bigint := audit_log.feed_now();
+  highest bigint;
+BEGIN
+  -- Transactions of late one by one: one that wrote for everybody shows it soon, of the others all is read.
+  EXECUTE pg_catalog.format('WITH RECURSIVE late (feed) AS (
+      SELECT pg_catalog.min(e.feed) FROM %1$s e WHERE e.feed >= audit_log.recent_from($1)
+      UNION ALL
+      SELECT (SELECT pg_catalog.min(e.feed) FROM %1$s e WHERE e.feed > l.feed) FROM late l WHERE l.feed IS NOT NULL)
+    INSERT INTO audit_log.purged_feed AS p (organization_id, feed, is_highest, purged_by, newest)
+    SELECT o.id, l.feed, false, $1, $2
+    FROM late l
+    CROSS JOIN LATERAL (
+      SELECT s.ids FROM (SELECT ARRAY(SELECT DISTINCT f.organization_id FROM (SELECT e.organization_id FROM %1$s e WHERE e.feed = l.feed LIMIT 2000) f) AS ids) s
+      WHERE pg_catalog.cardinality(s.ids) = $3
+      UNION ALL
+      SELECT ARRAY(SELECT DISTINCT e.organization_id FROM %1$s e WHERE e.feed = l.feed)
+      LIMIT 1) found
+    CROSS JOIN LATERAL pg_catalog.unnest(found.ids) o(id)
+    ON CONFLICT (feed, organization_id) WHERE NOT is_highest DO UPDATE SET purged_by = EXCLUDED.purged_by, newest = greatest(p.newest, EXCLUDED.newest)', partition)
+  USING own_feed, newest, organizations;
+  -- Of the others the highest, for all organizations at once.
+  EXECUTE pg_catalog.format('SELECT pg_catalog.max(e.feed) FROM %s e WHERE e.feed < audit_log.recent_from($1)', partition) INTO highest USING own_feed;
+  IF highest IS NOT NULL THEN
+    INSERT INTO audit_log.purged_feed AS p (organization_id, feed, is_highest, purged_by, newest) VALUES ('', highest, true, own_feed, newest)
+    ON CONFLICT (organization_id) WHERE is_highest DO UPDATE
+      SET feed = greatest(p.feed, EXCLUDED.feed), purged_by = EXCLUDED.purged_by, newest = greatest(p.newest, EXCLUDED.newest);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION audit_log.record_purged_feeds(regclass, timestamptz, bigint) IS 'Notes in purged_feed whose transactions lose their entries with a partition, which has them of so many organizations. Internal.';
+
 CREATE FUNCTION audit_log.before_drop(partition regclass, lower timestamptz, upper timestamptz) RETURNS audit_log.removal[]
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
@@ -30,39 +70,32 @@ CREATE FUNCTION audit_log.before_drop(partition regclass, lower timestamptz, upp
 AS $$
 DECLARE
   name text := (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = partition);
-  own_feed bigint := audit_log.feed_now();
+  -- The days that it has as a whole are between these.
+  first_day timestamptz := pg_catalog.date_trunc('day', lower + interval '1 day' - interval '1 microsecond');
+  last_day timestamptz := pg_catalog.date_trunc('day', upper);
   removed audit_log.removal[];
-  highest bigint;
+  oldest timestamptz;
+  newest timestamptz;
 BEGIN
-  EXECUTE pg_catalog.format('SELECT pg_catalog.array_agg(ROW (c.organization_id, c.category, audit_log.keep_of(c.organization_id, c.category), c.entries,
-      (SELECT pg_catalog.min(e.occurred_at) FROM %1$s e), (SELECT pg_catalog.max(e.occurred_at) FROM %1$s e), $1, true)::audit_log.removal)
-    FROM audit_log.contents($2, $3, $4) c', partition) INTO removed USING name, partition, lower, upper;
+  EXECUTE pg_catalog.format('SELECT pg_catalog.min(e.occurred_at), pg_catalog.max(e.occurred_at) FROM %s e', partition) INTO oldest, newest;
+  SELECT pg_catalog.array_agg(ROW (c.organization_id, c.category, audit_log.keep_of(c.organization_id, c.category), c.entries, oldest, newest, name, true)::audit_log.removal)
+  INTO removed FROM audit_log.contents(partition, lower, upper) c;
   EXECUTE pg_catalog.format('INSERT INTO audit_log.purged_until AS p (organization_id, until)
     SELECT o.id, x.newest + interval ''1 microsecond''
     FROM (SELECT DISTINCT r.organization_id AS id FROM pg_catalog.unnest($1) r) o
     CROSS JOIN LATERAL (SELECT pg_catalog.max(e.occurred_at) AS newest FROM %s e WHERE e.organization_id = o.id) x
     WHERE x.newest IS NOT NULL
     ON CONFLICT ON CONSTRAINT purged_until_pkey DO UPDATE SET until = greatest(p.until, EXCLUDED.until)', partition) USING removed;
-  -- Transactions of late one by one, of the others the highest for all organizations at once.
-  EXECUTE pg_catalog.format('INSERT INTO audit_log.purged_feed AS p (organization_id, feed, is_highest, purged_by, newest)
-    SELECT e.organization_id, e.feed, false, $1, pg_catalog.max(e.occurred_at) FROM %s e WHERE e.feed >= $1 - 10000 GROUP BY e.organization_id, e.feed
-    ON CONFLICT (feed, organization_id) WHERE NOT is_highest DO UPDATE SET purged_by = EXCLUDED.purged_by, newest = greatest(p.newest, EXCLUDED.newest)', partition)
-  USING own_feed;
-  EXECUTE pg_catalog.format('SELECT pg_catalog.max(e.feed) FROM %s e WHERE e.feed < $1 - 10000', partition) INTO highest USING own_feed;
-  IF highest IS NOT NULL THEN
-    INSERT INTO audit_log.purged_feed AS p (organization_id, feed, is_highest, purged_by, newest) VALUES ('', highest, true, own_feed, before_drop.upper)
-    ON CONFLICT (organization_id) WHERE is_highest DO UPDATE
-      SET feed = greatest(p.feed, EXCLUDED.feed), purged_by = EXCLUDED.purged_by, newest = greatest(p.newest, EXCLUDED.newest);
-  END IF;
+  PERFORM audit_log.record_purged_feeds(partition, newest, (SELECT pg_catalog.count(DISTINCT r.organization_id) FROM pg_catalog.unnest(removed) r));
   PERFORM audit_log.fold_purged_feed();
   -- Of days that it has in part other partitions have the rest.
-  EXECUTE pg_catalog.format('SELECT audit_log.uncount(pg_catalog.array_agg(ROW (c.day, c.organization_id, c.category, c.actor_type, c.actor_id, c.events)::audit_log.activity))
-    FROM (SELECT (e.occurred_at AT TIME ZONE ''UTC'')::date AS day, e.organization_id, e.category, e.actor_type, e.actor_id, pg_catalog.count(*) AS events
-          FROM %s e CROSS JOIN audit_log.counted_until u
-          WHERE (e.occurred_at < $1 OR e.occurred_at >= $2) AND audit_log.seen_by(e.feed, u.epoch, u.snapshot)
-          GROUP BY GROUPING SETS ((1, 2, 3), (1, 2, 3, 4, 5))) c', partition)
-  USING CASE WHEN lower = pg_catalog.date_trunc('day', lower) THEN lower ELSE pg_catalog.date_trunc('day', lower) + interval '1 day' END,
-        pg_catalog.date_trunc('day', upper);
+  IF first_day > lower OR last_day < upper THEN
+    EXECUTE pg_catalog.format('SELECT audit_log.uncount(pg_catalog.array_agg(ROW (c.day, c.organization_id, c.category, c.actor_type, c.actor_id, c.events)::audit_log.activity))
+      FROM (SELECT (e.occurred_at AT TIME ZONE ''UTC'')::date AS day, e.organization_id, e.category, e.actor_type, e.actor_id, pg_catalog.count(*) AS events
+            FROM %s e CROSS JOIN audit_log.counted_until u
+            WHERE (e.occurred_at < $1 OR e.occurred_at >= $2) AND audit_log.seen_by(e.feed, u.epoch, u.snapshot)
+            GROUP BY GROUPING SETS ((1, 2, 3), (1, 2, 3, 4, 5))) c', partition) USING first_day, last_day;
+  END IF;
   PERFORM audit_log.record_removals(removed);
   DELETE FROM audit_log.examined x WHERE x.partition = name;
   RETURN coalesce(removed, '{}');
@@ -130,7 +163,7 @@ BEGIN
   END IF;
   others := ARRAY(SELECT g FROM audit_log.goes_with(going) g);
   IF NOT audit_log.lock_for_drop(going || others) THEN
-    RAISE EXCEPTION 'expired partitions were not dropped (% and %): the log is in use', going[1], pg_catalog.cardinality(going) - 1
+    RAISE EXCEPTION 'expired partitions were not dropped (% and % more): the log is in use', going[1], pg_catalog.cardinality(going) - 1
       USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state',
             HINT = 'The next run of retention tries again; a long transaction that reads the log holds it up.';
   END IF;
@@ -143,7 +176,7 @@ BEGIN
   END LOOP;
   -- What has no partition of event may have other targets in one that would go.
   IF EXISTS (SELECT FROM pg_catalog.unnest(others) o WHERE o <> ALL (ARRAY(SELECT g FROM audit_log.goes_with(going) g))) THEN
-    RAISE EXCEPTION 'expired partitions were not dropped (% and %): something was written of their time', going[1], pg_catalog.cardinality(going) - 1
+    RAISE EXCEPTION 'expired partitions were not dropped (% and % more): something was written of their time', going[1], pg_catalog.cardinality(going) - 1
       USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention looks at it again.';
   END IF;
   EXECUTE (SELECT 'DROP TABLE ' || pg_catalog.string_agg(p::text, ', ') FROM pg_catalog.unnest(going || others) p);

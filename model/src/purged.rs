@@ -11,7 +11,7 @@ pub struct Purged {
     pub and_below: bool,
     /// The feed number of the transaction that purged last.
     pub by: i64,
-    /// The latest instant of what was purged, Unix microseconds.
+    /// The latest instant that what was purged may have had, Unix microseconds.
     pub newest: i64,
 }
 

@@ -235,11 +235,14 @@ fn while_entries_are_cleared_and_partitions_dropped() {
                 let now = one(client, "SELECT now()");
                 drain(client, "counts", &now);
                 let counted = began.elapsed();
-                run(client, &format!("SELECT audit_log.run_task('drop', '{now}')"));
+                run(client, &format!("BEGIN; SELECT audit_log.run_task('drop', '{now}')"));
+                let dropped = began.elapsed() - counted;
+                // Locks are released before the files are removed.
+                run(client, "COMMIT");
+                let committed = began.elapsed() - counted - dropped;
+                let failed = all(client, FAILED);
                 println!(
-                    "counted in {counted:?}, dropped in {:?}: {:?}",
-                    began.elapsed() - counted,
-                    all(client, FAILED)
+                    "counted in {counted:?}, dropped in {dropped:?}, committed in {committed:?}: {failed:?}"
                 );
                 if one(client, &format!("SELECT to_regclass('audit_log.{whole}') IS NULL")) == "t" {
                     break;

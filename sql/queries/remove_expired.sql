@@ -22,11 +22,11 @@ WITH pair AS MATERIALIZED (
   ON CONFLICT (organization_id) DO UPDATE SET until = greatest(p.until, EXCLUDED.until)
 ), feeds AS (
   INSERT INTO audit_log.purged_feed AS p (organization_id, feed, is_highest, purged_by, newest)
-  SELECT g.organization_id, g.feed, false, $4, pg_catalog.max(g.occurred_at) FROM gone g WHERE g.feed >= $4 - 10000 GROUP BY g.organization_id, g.feed
+  SELECT g.organization_id, g.feed, false, $4, pg_catalog.max(g.occurred_at) FROM gone g WHERE g.feed >= audit_log.recent_from($4) GROUP BY g.organization_id, g.feed
   ON CONFLICT (feed, organization_id) WHERE NOT is_highest DO UPDATE SET purged_by = EXCLUDED.purged_by, newest = greatest(p.newest, EXCLUDED.newest)
 ), highest AS (
   INSERT INTO audit_log.purged_feed AS p (organization_id, feed, is_highest, purged_by, newest)
-  SELECT g.organization_id, pg_catalog.max(g.feed), true, $4, pg_catalog.max(g.occurred_at) FROM gone g WHERE g.feed < $4 - 10000 GROUP BY g.organization_id
+  SELECT g.organization_id, pg_catalog.max(g.feed), true, $4, pg_catalog.max(g.occurred_at) FROM gone g WHERE g.feed < audit_log.recent_from($4) GROUP BY g.organization_id
   ON CONFLICT (organization_id) WHERE is_highest DO UPDATE
     SET feed = greatest(p.feed, EXCLUDED.feed), purged_by = EXCLUDED.purged_by, newest = greatest(p.newest, EXCLUDED.newest)
 ), counted AS (
