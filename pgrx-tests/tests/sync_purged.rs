@@ -106,6 +106,36 @@ fn dropped_partitions_count_too() {
     read(&mut db.client, &end, 100, "NULL");
 }
 
+/// Whoever has much before whom, in one transaction or in several: each organization's own are noted, no others.
+#[test]
+fn a_dropped_partition_s_transactions_are_noted_by_organization() {
+    let mut db = Db::new();
+    db.run("SELECT audit_log.set_retention(NULL)");
+    let organizations = ["acme", "bolt", "cork"];
+    let write = |counts: [usize; 3]| {
+        let records = organizations.iter().zip(counts).map(|(organization, count)| {
+            format!(
+                "SELECT count(audit_log.record('job_updated', 't', organization => '{organization}', occurred_at => now() - interval '40 days'))
+                 FROM generate_series(1, {count});"
+            )
+        });
+        format!("BEGIN; {} COMMIT", records.collect::<String>())
+    };
+    for counts in [[2_500, 1, 0], [0, 0, 1], [1, 1, 1], [10, 2_100, 2_100], [0, 3_000, 0]] {
+        db.run(&write(counts));
+    }
+    db.run("SELECT audit_log.run_retention(); SELECT audit_log.run_retention()");
+    let pairs = "SELECT DISTINCT feed || ' ' || organization_id FROM audit_log.event WHERE occurred_at < now() - interval '30 days' ORDER BY 1";
+    let written = db.all(pairs);
+    assert_eq!(written.len(), 2 + 1 + 3 + 3 + 1);
+    db.run("SELECT audit_log.set_retention('10 days')");
+    assert_eq!(db.one("SELECT bool_and(dropped) FROM audit_log.run_retention()"), "t");
+    let noted =
+        "SELECT feed || ' ' || organization_id FROM audit_log.purged_feed WHERE NOT is_highest ORDER BY 1";
+    assert_eq!(db.all(noted), written);
+    assert_eq!(db.one("SELECT count(*) FROM audit_log.purged_feed WHERE is_highest"), "0", "all are of late");
+}
+
 /// A purge that commits while a reader's snapshot is older: the reader must not take what is gone for never there.
 #[test]
 fn a_purge_beside_the_reader_is_noticed() {
