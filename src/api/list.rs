@@ -63,7 +63,8 @@ pub fn list(arguments: Arguments, output: &mut Output) -> Result<(), AuditError>
     let (scope, page) = prepare(&request)?;
     let (found, next) = read(&request, &page, &scope)?;
     let next = next.as_deref().and_then(IntoDatum::into_datum);
-    found.iter().try_for_each(|one| output.put_columns(entry::columns(&one.row)?.into_iter().chain([next])))
+    let columns = |one: &Entry| Ok(entry::columns(&one.row)?.into_iter().chain([next]));
+    found.iter().try_for_each(|one| output.put_columns(|| columns(one)))
 }
 
 /// Reads a page; where it takes too long, says what would narrow it.

@@ -74,9 +74,11 @@ pub fn page(
     let labels = Labels::read();
     let numbers = [total, skipped + 1, skipped + entries.len() as i64].map(IntoDatum::into_datum);
     entries.iter().try_for_each(|one| {
-        let columns = entry::columns(&one.row)?;
-        let shown = labels.of(&columns)?;
-        output.put_columns(columns.into_iter().chain(shown).chain(numbers))
+        output.put_columns(|| {
+            let columns = entry::columns(&one.row)?;
+            let shown = labels.of(&columns)?;
+            Ok(columns.into_iter().chain(shown).chain(numbers))
+        })
     })
 }
 

@@ -40,7 +40,7 @@ pub fn sync(arguments: &Arguments, output: &mut Output) -> Result<(), AuditError
     };
     let page = read(SyncCursor::decode(cursor)?, arguments)?;
     page.with_cursors().try_for_each(|(one, cursor)| {
-        output.put_columns(entry::columns(&one.row)?.into_iter().chain([cursor.into_datum()]))
+        output.put_columns(|| Ok(entry::columns(&one.row)?.into_iter().chain([cursor.into_datum()])))
     })
 }
 

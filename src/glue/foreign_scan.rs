@@ -7,6 +7,7 @@ use audit_log_model::AuditError;
 use pgrx::{pg_sys, PgMemoryContexts};
 
 use super::error::unwrap_or_raise;
+use super::memory::Chunk;
 use super::version;
 
 /// Where a scan begins: behind a text, or with it.
@@ -37,23 +38,6 @@ pub struct Table {
 
 thread_local! {
     static TABLE: Cell<Option<&'static Table>> = const { Cell::new(None) };
-}
-
-/// Memory for what is read at once.
-pub struct Chunk(pg_sys::MemoryContext);
-
-impl Chunk {
-    /// Empties it and runs something in it.
-    pub fn anew<T>(&self, run: impl FnOnce() -> T) -> T {
-        // SAFETY: the memory is a child of the query's; nothing of it is in use any more.
-        unsafe {
-            pg_sys::MemoryContextReset(self.0);
-            let old = pg_sys::MemoryContextSwitchTo(self.0);
-            let result = run();
-            pg_sys::MemoryContextSwitchTo(old);
-            result
-        }
-    }
 }
 
 /// What PostgreSQL calls for this table.
@@ -251,13 +235,7 @@ unsafe extern "C-unwind" fn begin(node: *mut pg_sys::ForeignScanState, flags: i3
         let scan = Scan {
             bounds: pg_sys::ExecInitExprList((*plan).fdw_exprs, &raw mut (*node).ss.ps),
             rows: None,
-            chunk: Chunk(pg_sys::AllocSetContextCreateInternal(
-                memory,
-                c"audit_log rows".as_ptr(),
-                pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
-                pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
-                pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
-            )),
+            chunk: Chunk::child_of(memory),
         };
         (*node).fdw_state = PgMemoryContexts::For(memory).leak_and_drop_on_delete(scan).cast();
     }

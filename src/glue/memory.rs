@@ -41,6 +41,38 @@ impl Memory {
     }
 }
 
+/// Memory for what is needed at once.
+pub struct Chunk(pg_sys::MemoryContext);
+
+impl Chunk {
+    /// # Safety
+    /// It is not used any more when its parent is gone.
+    pub unsafe fn child_of(parent: pg_sys::MemoryContext) -> Chunk {
+        // SAFETY: by contract.
+        Chunk(unsafe {
+            pg_sys::AllocSetContextCreateInternal(
+                parent,
+                c"audit_log rows".as_ptr(),
+                pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
+                pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
+                pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+            )
+        })
+    }
+
+    /// Empties it and runs something in it; nothing of it may be in use any more.
+    pub fn anew<T>(&self, run: impl FnOnce() -> T) -> T {
+        // SAFETY: this value's own memory.
+        unsafe {
+            pg_sys::MemoryContextReset(self.0);
+            let old = pg_sys::MemoryContextSwitchTo(self.0);
+            let result = run();
+            pg_sys::MemoryContextSwitchTo(old);
+            result
+        }
+    }
+}
+
 /// The memory that was current when this was asked for.
 pub struct Current(pub(super) pg_sys::MemoryContext);
 

@@ -286,7 +286,7 @@ impl Fields for View {
 
 impl Fields for Kept {
     fn datum(&self, column: usize) -> Option<pg_sys::Datum> {
-        self.values[column]
+        (!self.nulls[column]).then(|| self.values[column])
     }
 }
 
@@ -306,7 +306,8 @@ impl View {
 /// A row that was kept; its values point into its own memory.
 pub struct Kept {
     tuple: pg_sys::HeapTuple,
-    pub values: Vec<Option<pg_sys::Datum>>,
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
 }
 
 impl Kept {
@@ -315,12 +316,11 @@ impl Kept {
     pub unsafe fn of(tuple: pg_sys::HeapTuple, desc: pg_sys::TupleDesc) -> Kept {
         // SAFETY: by contract.
         let width = unsafe { (*desc).natts as usize };
-        let mut datums = vec![pg_sys::Datum::from(0); width];
+        let mut values = vec![pg_sys::Datum::from(0); width];
         let mut nulls = vec![true; width];
         // SAFETY: by contract.
-        unsafe { pg_sys::heap_deform_tuple(tuple, desc, datums.as_mut_ptr(), nulls.as_mut_ptr()) };
-        let values = datums.into_iter().zip(nulls).map(|(datum, null)| (!null).then_some(datum)).collect();
-        Kept { tuple, values }
+        unsafe { pg_sys::heap_deform_tuple(tuple, desc, values.as_mut_ptr(), nulls.as_mut_ptr()) };
+        Kept { tuple, values, nulls }
     }
 }
 

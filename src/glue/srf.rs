@@ -3,53 +3,69 @@
 use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
+use super::memory::Chunk;
 use super::spi::Row;
 
 /// Where a set-returning function puts its rows.
 pub struct Output {
     store: *mut pg_sys::Tuplestorestate,
     desc: pg_sys::TupleDesc,
+    /// For what a row is made of.
+    row: Chunk,
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
 }
 
 impl Output {
     /// # Safety
     /// `fcinfo` is the call PostgreSQL made of a function that returns a set of rows.
     pub unsafe fn begin(fcinfo: pg_sys::FunctionCallInfo) -> Self {
-        // SAFETY: by contract; InitMaterializedSRF checks the caller and fills in the result.
+        // SAFETY: by contract; InitMaterializedSRF checks the caller and fills in the result. This value ends with the call.
         unsafe {
             pg_sys::InitMaterializedSRF(fcinfo, 0);
             let info: *mut pg_sys::ReturnSetInfo = (*fcinfo).resultinfo.cast();
-            Output { store: (*info).setResult, desc: (*info).setDesc }
+            let row = Chunk::child_of(pg_sys::CurrentMemoryContext);
+            Output {
+                store: (*info).setResult,
+                desc: (*info).setDesc,
+                row,
+                values: Vec::new(),
+                nulls: Vec::new(),
+            }
         }
     }
 
     /// Puts a query's row.
     pub fn put(&mut self, row: &Row) -> Result<(), AuditError> {
-        let (values, nulls) = row.datums();
-        self.put_values(values, nulls)
+        (self.values, self.nulls) = row.datums();
+        self.put_values()
     }
 
-    /// Puts a row of columns.
-    pub fn put_columns(
+    /// Puts a row of columns, which may be made in memory that is freed then.
+    pub fn put_columns<C: IntoIterator<Item = Option<pg_sys::Datum>>>(
         &mut self,
-        columns: impl IntoIterator<Item = Option<pg_sys::Datum>>,
+        make: impl FnOnce() -> Result<C, AuditError>,
     ) -> Result<(), AuditError> {
-        let zero = pg_sys::Datum::from(0);
-        let (values, nulls) = columns.into_iter().map(|c| (c.unwrap_or(zero), c.is_none())).unzip();
-        self.put_values(values, nulls)
+        let columns = self.row.anew(make)?;
+        self.values.clear();
+        self.nulls.clear();
+        for column in columns {
+            self.values.push(column.unwrap_or(pg_sys::Datum::from(0)));
+            self.nulls.push(column.is_none());
+        }
+        self.put_values()
     }
 
-    fn put_values(&mut self, mut values: Vec<pg_sys::Datum>, mut nulls: Vec<bool>) -> Result<(), AuditError> {
+    fn put_values(&mut self) -> Result<(), AuditError> {
         // SAFETY: the description is the function's declared result.
-        if values.len() != unsafe { (*self.desc).natts } as usize {
+        if self.values.len() != unsafe { (*self.desc).natts } as usize {
             return Err(AuditError::internal(
                 "a function's query and its declared result have different columns",
             ));
         }
+        let (values, nulls) = (self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
         // SAFETY: as many values as columns; the store copies them.
-        unsafe {
-            pg_sys::tuplestore_putvalues(self.store, self.desc, values.as_mut_ptr(), nulls.as_mut_ptr())
-        };
+        unsafe { pg_sys::tuplestore_putvalues(self.store, self.desc, values, nulls) };
         Ok(())
     }
 }

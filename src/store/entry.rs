@@ -32,11 +32,9 @@ thread_local! {
 }
 
 pub fn columns(row: &Kept) -> Result<Columns, AuditError> {
-    let get = |name| row.values[name];
-    let effective = |own: usize, actor: usize| match row.values[EFFECTIVE_TYPE] {
-        Some(_) => row.values[own],
-        None => row.values[actor],
-    };
+    let get = |name| row.datum(name);
+    let has_effective = get(EFFECTIVE_TYPE).is_some();
+    let effective = |own: usize, actor: usize| get(if has_effective { own } else { actor });
     let (before, after) = (get(BEFORE), get(AFTER));
     let targets = get(TARGETS).unwrap_or_else(|| {
         let kind = row.text(TARGET_TYPE).unwrap_or_default();

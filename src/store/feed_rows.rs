@@ -11,7 +11,8 @@ use super::entry;
 use super::feed_reader::{Delivered, Delta};
 use super::page::Scope;
 use super::sync;
-use crate::glue::foreign_scan::{Chunk, From, Rows};
+use crate::glue::foreign_scan::{From, Rows};
+use crate::glue::memory::Chunk;
 
 /// Entries are read so many at once; the first time fewer, as a poll wants few.
 const FIRST_READ: usize = 100;

@@ -70,7 +70,7 @@ fn each_row(
         let more = spi::select(&sql, &[a, b, c, Arg::of(Some(count))], |rows| {
             for row in rows.iter() {
                 let row = row.keep(&memory);
-                let (Some(first), Some(id)) = (row.values[key], row.uuid(ID)) else { continue };
+                let (Some(first), Some(id)) = (row.datum(key), row.uuid(ID)) else { continue };
                 last = (first.value() as i64, id);
                 if !each(last, row) {
                     return Ok(false);
