@@ -168,18 +168,26 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.index_event_target_partition(regclass) IS 'Gives a partition of event_target its indexes. Internal.';
 
--- An entry whose time has no partition yet lands here: a write never fails for want of one.
-CREATE TABLE audit_log.event_default PARTITION OF audit_log.event DEFAULT;
-COMMENT ON TABLE audit_log.event_default IS 'Entries whose time had no partition when they were written.';
-CREATE TABLE audit_log.event_target_default PARTITION OF audit_log.event_target DEFAULT;
-COMMENT ON TABLE audit_log.event_target_default IS 'Targets of entries whose time had no partition when they were written.';
+-- An entry whose time has no partition yet lands here: a write never fails for want of one. Not DEFAULT partitions:
+-- beside one, attaching reads it all and locks it, and what is moved out of it is hidden from older snapshots.
+CREATE TABLE audit_log.event_unplaced (LIKE audit_log.event INCLUDING DEFAULTS);
+COMMENT ON TABLE audit_log.event_unplaced IS 'Entries whose time had no partition when they were written, until they are moved to one. Append-only.';
+CREATE TABLE audit_log.event_target_unplaced (LIKE audit_log.event_target INCLUDING DEFAULTS);
+COMMENT ON TABLE audit_log.event_target_unplaced IS 'Targets of entries whose time had no partition when they were written. Append-only.';
+
+CREATE VIEW audit_log.stored_event WITH (security_invoker = true) AS
+SELECT p.* FROM audit_log.event p UNION ALL SELECT u.* FROM audit_log.event_unplaced u;
+COMMENT ON VIEW audit_log.stored_event IS 'Entries as stored, wherever they are; read them through audit_log.entry. Internal.';
+CREATE VIEW audit_log.stored_event_target WITH (security_invoker = true) AS
+SELECT p.* FROM audit_log.event_target p UNION ALL SELECT u.* FROM audit_log.event_target_unplaced u;
+COMMENT ON VIEW audit_log.stored_event_target IS 'Targets of entries, wherever they are; read them through audit_log.entry_target. Internal.';
 
 -- What entries show as their relation is part of them.
 SELECT audit_log.guard('audit_log.relation_name');
 SELECT audit_log.guard(t) FROM pg_catalog.unnest(ARRAY[
-  'audit_log.event', 'audit_log.event_default', 'audit_log.event_target', 'audit_log.event_target_default']::regclass[]) t;
-SELECT audit_log.index_event_partition('audit_log.event_default');
-SELECT audit_log.index_event_target_partition('audit_log.event_target_default');
+  'audit_log.event', 'audit_log.event_unplaced', 'audit_log.event_target', 'audit_log.event_target_unplaced']::regclass[]) t;
+SELECT audit_log.index_event_partition('audit_log.event_unplaced');
+SELECT audit_log.index_event_target_partition('audit_log.event_target_unplaced');
 
 -- A partition somebody attaches by hand is guarded by these.
 CREATE TRIGGER append_only_row BEFORE UPDATE OR DELETE ON audit_log.event

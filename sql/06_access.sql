@@ -106,3 +106,11 @@ ALTER TABLE audit_log.event_target ENABLE ROW LEVEL SECURITY;
 CREATE POLICY reader ON audit_log.event_target FOR SELECT TO audit_log_reader USING (true);
 CREATE POLICY bound ON audit_log.event_target FOR SELECT TO audit_log_bound
   USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));
+ALTER TABLE audit_log.event_unplaced ENABLE ROW LEVEL SECURITY;
+CREATE POLICY reader ON audit_log.event_unplaced FOR SELECT TO audit_log_reader USING (true);
+CREATE POLICY bound ON audit_log.event_unplaced FOR SELECT TO audit_log_bound
+  USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));
+ALTER TABLE audit_log.event_target_unplaced ENABLE ROW LEVEL SECURITY;
+CREATE POLICY reader ON audit_log.event_target_unplaced FOR SELECT TO audit_log_reader USING (true);
+CREATE POLICY bound ON audit_log.event_target_unplaced FOR SELECT TO audit_log_bound
+  USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));

@@ -53,7 +53,7 @@ CREATE FUNCTION audit_log.imported_record(id uuid) RETURNS jsonb
 AS $$
 BEGIN
   PERFORM audit_log.require_reader();
-  RETURN (SELECT e.source -> 'record' FROM audit_log.event e
+  RETURN (SELECT e.source -> 'record' FROM audit_log.stored_event e
           WHERE e.occurred_at = audit_log.id_instant(imported_record.id) AND e.id = imported_record.id);
 END
 $$;

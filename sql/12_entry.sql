@@ -44,7 +44,7 @@ SELECT e.id,
        r.name AS relation,
        (e.feed & 281474976710655)::text::xid8 AS transaction_id,
        (pg_catalog.lpad(pg_catalog.to_hex(e.feed), 16, '0') || pg_catalog.replace(e.id::text, '-', '')) COLLATE "C" AS position
-FROM audit_log.event e
+FROM audit_log.stored_event e
 LEFT JOIN audit_log.relation_name r ON r.id = e.relation_id;
 COMMENT ON VIEW audit_log.entry IS 'The audit log: one row an event, what the caller may read of it. Name occurred_at in WHERE: only then are other times'' partitions left alone.';
 COMMENT ON COLUMN audit_log.entry.id IS 'UUIDv7; unique; orders entries of one occurred_at.';
@@ -147,7 +147,7 @@ COMMENT ON FUNCTION audit_log.readable_organizations() IS 'What is known of the 
 
 CREATE VIEW audit_log.organization WITH (security_invoker = true) AS
 SELECT s.id, s.name, s.enabled, s.logging_started_at,
-       coalesce(s.purged_until, least(s.logging_started_at, (SELECT pg_catalog.min(e.occurred_at) FROM audit_log.event e WHERE e.organization_id = s.id)))
+       coalesce(s.purged_until, least(s.logging_started_at, (SELECT pg_catalog.min(e.occurred_at) FROM audit_log.stored_event e WHERE e.organization_id = s.id)))
          AS earliest_available_at,
        s.retention
 FROM audit_log.readable_organizations() s;

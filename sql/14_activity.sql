@@ -23,7 +23,7 @@ COMMENT ON FUNCTION audit_log.unseen_from(smallint, pg_snapshot) IS 'The feed nu
 
 CREATE VIEW audit_log.uncounted WITH (security_invoker = true) AS
 SELECT e.*
-FROM audit_log.event e
+FROM audit_log.stored_event e
 WHERE e.feed >= coalesce((SELECT audit_log.unseen_from(u.epoch, u.snapshot) FROM audit_log.counted_until u), 0)
   AND audit_log.seen_by(e.feed, (SELECT u.epoch FROM audit_log.counted_until u), (SELECT u.snapshot FROM audit_log.counted_until u)) IS NOT TRUE;
 COMMENT ON VIEW audit_log.uncounted IS 'Entries that count_entries() has not counted yet. Internal.';
@@ -48,7 +48,7 @@ CREATE TABLE audit_log.named (
   name text
 ) PARTITION BY RANGE (day);
 COMMENT ON TABLE audit_log.named IS 'Whom and what counted entries name, once a partition: actors (and effective ones) and targets, as they were called. For search and type-ahead.';
-COMMENT ON COLUMN audit_log.named.day IS 'First day of the partition of event that the entries are in; in the default one, of their week.';
+COMMENT ON COLUMN audit_log.named.day IS 'First day of the partition of event that the entries are in; in event_unplaced, of their week.';
 
 CREATE TABLE audit_log.activity_default PARTITION OF audit_log.activity DEFAULT;
 COMMENT ON TABLE audit_log.activity_default IS 'Counts of days that have no partition.';
@@ -109,7 +109,7 @@ COMMENT ON FUNCTION audit_log.names_of(text, text, text, text, text, text, text,
 
 CREATE FUNCTION audit_log.partition_start(partition regclass) RETURNS timestamptz
   LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_partition_start';
-COMMENT ON FUNCTION audit_log.partition_start(regclass) IS 'The instant a partition of event begins with; NULL for the default one, and for what is no partition of event itself. Internal.';
+COMMENT ON FUNCTION audit_log.partition_start(regclass) IS 'The instant a partition of event begins with; NULL for what is no partition of event itself. Internal.';
 
 CREATE FUNCTION audit_log.partition_of(parent regclass, day date) RETURNS regclass
   LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_partition_of';
@@ -150,12 +150,13 @@ BEGIN
   IF NOT has_begun THEN
     -- A copy that has not written yet: all that is there was committed where it comes from.
     SELECT pg_catalog.format('%1$s:%1$s:', coalesce(pg_catalog.max(e.feed) & 281474976710655, 0) + 1) INTO now_snapshot
-    FROM audit_log.event e WHERE e.feed >= now_epoch::bigint << 48 AND e.feed < (now_epoch::bigint + 1) << 48;
+    FROM audit_log.stored_event e WHERE e.feed >= now_epoch::bigint << 48 AND e.feed < (now_epoch::bigint + 1) << 48;
   END IF;
   SELECT u.* INTO last FROM audit_log.counted_until u;
   low := coalesce(audit_log.unseen_from(last.epoch, last.snapshot), 0);
   FOR partition IN
-    SELECT t.relid FROM pg_catalog.pg_partition_tree('audit_log.event') t WHERE t.isleaf
+    SELECT t.relid FROM pg_catalog.pg_partition_tree('audit_log.event') t WHERE t.isleaf AND t.level > 0
+    UNION ALL SELECT 'audit_log.event_unplaced'
   LOOP
     -- What the new snapshot saw and the last one did not, whatever was committed since.
     fresh := pg_catalog.format('%s e WHERE e.feed >= $1 AND audit_log.seen_by(e.feed, $2, $3) AND audit_log.seen_by(e.feed, $4, $5) IS NOT TRUE', partition);

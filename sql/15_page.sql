@@ -43,11 +43,11 @@ BEGIN
        WHERE e.occurred_at >= first_day AND e.occurred_at < last_day
          AND (among IS NULL OR e.organization_id = ANY (among)) AND (disabled IS NULL OR e.organization_id <> ALL (disabled))
          AND (categories IS NULL OR e.category = ANY (categories)))
-    + (SELECT pg_catalog.count(*) FROM audit_log.event e
+    + (SELECT pg_catalog.count(*) FROM audit_log.stored_event e
        WHERE e.occurred_at >= start_date AND e.occurred_at < first_day
          AND (among IS NULL OR e.organization_id = ANY (among)) AND (disabled IS NULL OR e.organization_id <> ALL (disabled))
          AND (categories IS NULL OR e.category = ANY (categories)))
-    + (SELECT pg_catalog.count(*) FROM audit_log.event e
+    + (SELECT pg_catalog.count(*) FROM audit_log.stored_event e
        WHERE e.occurred_at >= last_day AND e.occurred_at < end_date
          AND (among IS NULL OR e.organization_id = ANY (among)) AND (disabled IS NULL OR e.organization_id <> ALL (disabled))
          AND (categories IS NULL OR e.category = ANY (categories)));

@@ -28,12 +28,12 @@ BEGIN
   WHERE r.lineage = audit_log.lineage_of(history.relation);
   RETURN QUERY
     SELECT e.* FROM audit_log.entry e
-    JOIN (SELECT v.occurred_at, v.id FROM audit_log.event v
+    JOIN (SELECT v.occurred_at, v.id FROM audit_log.stored_event v
           WHERE v.target_id = history.target_id AND v.relation_id = ANY (names)
           UNION
           -- The update that gave the row another key names this one as a related target.
-          SELECT v.occurred_at, v.id FROM audit_log.event_target t
-          JOIN audit_log.event v ON v.occurred_at = t.occurred_at AND v.id = t.event_id
+          SELECT v.occurred_at, v.id FROM audit_log.stored_event_target t
+          JOIN audit_log.stored_event v ON v.occurred_at = t.occurred_at AND v.id = t.event_id
           WHERE t.target_id = history.target_id AND t.target_type = v.target_type
             AND v.operation = 'u' AND v.relation_id = ANY (names)) h
       ON h.occurred_at = e.occurred_at AND h.id = e.id
@@ -95,7 +95,7 @@ AS $$
             WHERE h.operation = 'update' AND t ->> 'relation' = 'related' AND t ->> 'type' = h.target_type LIMIT 1) AS old_id) k
   UNION ALL
   SELECT v.occurred_at, v.id, 'died', NULL, NULL, NULL
-  FROM audit_log.event v
+  FROM audit_log.stored_event v
   -- That of a truncate is NULL, and the index on targets has those together.
   WHERE v.target_id IS NULL AND v.operation = 't' AND NOT coalesce(v.metadata ? 'partition', false)
     AND v.relation_id IN (SELECT r.id FROM audit_log.relation_name r WHERE r.lineage = audit_log.lineage_of(row_events.relation))

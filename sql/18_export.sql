@@ -41,7 +41,7 @@ BEGIN ATOMIC
          OR e.actor_id = ANY (export.actor_ids) OR e.effective_actor_id = ANY (export.actor_ids))
     AND (coalesce(pg_catalog.cardinality(export.target_ids), 0) = 0
          OR e.target_id = ANY (export.target_ids)
-         OR EXISTS (SELECT FROM audit_log.event_target t
+         OR EXISTS (SELECT FROM audit_log.stored_event_target t
                     WHERE t.occurred_at = e.occurred_at AND t.event_id = e.id AND t.target_id = ANY (export.target_ids)))
     AND (coalesce(pg_catalog.cardinality(export.target_types), 0) + coalesce(pg_catalog.cardinality(export.categories), 0) = 0
          OR e.target_type = ANY (export.target_types) OR e.category = ANY (export.categories));
@@ -61,7 +61,7 @@ AS $$
     pg_catalog.to_jsonb(entry),
     -- An imported one was given its instant.
     CASE WHEN entry.recorded_at <> entry.occurred_at THEN
-      (SELECT v.source FROM audit_log.event v WHERE v.occurred_at = entry.occurred_at AND v.id = entry.id) END,
+      (SELECT v.source FROM audit_log.stored_event v WHERE v.occurred_at = entry.occurred_at AND v.id = entry.id) END,
     format)
 $$;
 COMMENT ON FUNCTION audit_log.format(audit_log.entry, text) IS 'An entry in another product''s shape: ashby, captivateiq, gem, greenhouse or ocsf. An imported one comes back with the keys and values it had. 22023 where there is no such format.';

@@ -1,4 +1,4 @@
--- Partitions: made ahead, without holding up whoever writes; and what landed without one, moved to its place.
+-- Partitions: made ahead, without holding up whoever writes or reads.
 
 -- No row until somebody chooses: a dump's own would collide with it.
 CREATE TABLE audit_log.partition_setting (
@@ -98,7 +98,7 @@ CREATE FUNCTION audit_log.attach_partition(parent regclass, child text, lower ti
   SET DateStyle = 'ISO'
 AS $$
 BEGIN
-  -- Attached, not created in place: only the default partition is then locked, not the parent.
+  -- Attached, not created in place: nobody who reads or writes waits for it; but for counts and names, whose default partitions are locked.
   EXECUTE pg_catalog.format('ALTER TABLE %s ATTACH PARTITION audit_log.%I FOR VALUES FROM (%L) TO (%L)', parent, child, lower, upper);
 END
 $$;
@@ -125,42 +125,66 @@ CREATE FUNCTION audit_log.build_partition(parent regclass, lower timestamptz, up
   SET TimeZone = 'UTC'
 AS $$
 DECLARE
-  key name := audit_log.partition_key(parent);
+  has_default boolean := audit_log.partition_key(parent) = 'day';
   child text;
-  in_default boolean;
+  in_default boolean := false;
 BEGIN
   -- Days are never divided.
-  IF lower >= upper OR key = 'day' AND (lower <> pg_catalog.date_trunc('day', lower) OR upper <> pg_catalog.date_trunc('day', upper)) THEN
-    RETURN NULL;
-  END IF;
-  -- What is in the default partition already is moved by move_from_default(); attaching would fail.
-  EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %1$s_default WHERE %2$I >= $1 AND %2$I < $2)', parent, key)
-  INTO in_default USING lower, upper;
-  IF in_default THEN
+  IF lower >= upper OR has_default AND (lower <> pg_catalog.date_trunc('day', lower) OR upper <> pg_catalog.date_trunc('day', upper)) THEN
     RETURN NULL;
   END IF;
   child := audit_log.new_partition(parent, lower);
-  IF child IS NOT NULL THEN
-    PERFORM audit_log.finish_partition(parent, child);
+  IF child IS NULL THEN
+    RETURN NULL;
   END IF;
+  IF has_default THEN
+    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s_default WHERE day >= $1 AND day < $2)', parent) INTO in_default USING lower::date, upper::date;
+    IF in_default THEN
+      -- Nobody counts meanwhile, or removes.
+      LOCK TABLE audit_log.counted_until IN SHARE ROW EXCLUSIVE MODE;
+      EXECUTE pg_catalog.format('WITH moved AS (DELETE FROM %s_default WHERE day >= $1 AND day < $2 RETURNING *)
+        INSERT INTO audit_log.%I SELECT * FROM moved', parent, child) USING lower::date, upper::date;
+    END IF;
+  END IF;
+  PERFORM audit_log.finish_partition(parent, child);
   RETURN child;
 END
 $$;
-COMMENT ON FUNCTION audit_log.build_partition(regclass, timestamptz, timestamptz) IS 'Makes the table of a partition with all it has, not attached; its name, or NULL where that is taken or the range has rows in the default partition. Internal.';
+COMMENT ON FUNCTION audit_log.build_partition(regclass, timestamptz, timestamptz) IS 'Makes the table of a partition with all it has, not attached; its name, or NULL where that is taken. Counts and names of its days are moved to it. Internal.';
 
-CREATE FUNCTION audit_log.attach_or_drop(parent regclass, child text, lower timestamptz, upper timestamptz) RETURNS boolean
+CREATE FUNCTION audit_log.attach_built(parent regclass, child text, lower timestamptz, upper timestamptz) RETURNS boolean
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  is_empty boolean;
 BEGIN
+  EXECUTE pg_catalog.format('SELECT NOT EXISTS (SELECT FROM audit_log.%I)', child) INTO is_empty;
+  IF NOT is_empty THEN
+    -- A query that was planned by the partitions of before would miss what was moved.
+    EXECUTE pg_catalog.format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', parent);
+  END IF;
   PERFORM audit_log.attach_partition(parent, child, lower, upper);
   RETURN true;
 EXCEPTION WHEN check_violation THEN
+  IF NOT is_empty THEN
+    RAISE;
+  END IF;
   EXECUTE pg_catalog.format('DROP TABLE audit_log.%I', child);
   RETURN false;
 END
 $$;
-COMMENT ON FUNCTION audit_log.attach_or_drop(regclass, text, timestamptz, timestamptz) IS 'Makes an empty table a partition; false, and drops it, where something of its range was written to the default partition meanwhile. Internal.';
+COMMENT ON FUNCTION audit_log.attach_built(regclass, text, timestamptz, timestamptz) IS 'Attaches what build_partition() made; false, and drops it, where counts or names of its days came to the default partition meanwhile. Internal.';
+
+-- A session learns of a partition when it begins a transaction. One that began before may read by a snapshot of now and by
+-- the partitions of then: it would miss what is moved there.
+CREATE TABLE audit_log.partition_known (
+  partition text COLLATE "C" PRIMARY KEY,
+  attached_by xid8,
+  version xid,
+  since timestamptz
+);
+COMMENT ON TABLE audit_log.partition_known IS 'Since when a partition of event or event_target is there for every transaction that begins: asked for before entries are moved to it.';
 
 CREATE FUNCTION audit_log.create_partition(parent regclass, lower timestamptz, upper timestamptz) RETURNS boolean
   LANGUAGE plpgsql
@@ -169,10 +193,17 @@ AS $$
 DECLARE
   child text := audit_log.build_partition(parent, lower, upper);
 BEGIN
-  RETURN child IS NOT NULL AND audit_log.attach_or_drop(parent, child, lower, upper);
+  IF child IS NULL THEN
+    RETURN false;
+  END IF;
+  IF audit_log.partition_key(parent) = 'occurred_at' THEN
+    INSERT INTO audit_log.partition_known AS k (partition, attached_by) VALUES (child, pg_catalog.pg_current_xact_id())
+    ON CONFLICT ON CONSTRAINT partition_known_pkey DO UPDATE SET attached_by = EXCLUDED.attached_by, version = NULL, since = NULL;
+  END IF;
+  RETURN audit_log.attach_built(parent, child, lower, upper);
 END
 $$;
-COMMENT ON FUNCTION audit_log.create_partition(regclass, timestamptz, timestamptz) IS 'Creates one partition; false where it is there already or its range already has rows in the default partition. Internal.';
+COMMENT ON FUNCTION audit_log.create_partition(regclass, timestamptz, timestamptz) IS 'Creates one partition; false where a table of its name is there already. Internal.';
 
 CREATE FUNCTION audit_log.unit_of(parent regclass, unit text) RETURNS text
   LANGUAGE sql STABLE
@@ -223,17 +254,21 @@ BEGIN
   -- One session at a time, by a lock that nobody else may take.
   LOCK TABLE audit_log.feed_epoch IN SHARE UPDATE EXCLUSIVE MODE;
   FOR missing IN SELECT m.* FROM audit_log.missing_partitions(at, ahead) m LOOP
-    child := audit_log.build_partition(missing.parent, missing.lower, missing.upper);
-    CONTINUE WHEN child IS NULL;
-    parents := parents || missing.parent;
-    children := children || child;
-    lowers := lowers || missing.lower;
-    uppers := uppers || missing.upper;
-    EXIT WHEN pg_catalog.cardinality(children) >= most;
+    IF audit_log.partition_key(missing.parent) = 'occurred_at' THEN
+      created := created + audit_log.create_partition(missing.parent, missing.lower, missing.upper)::integer;
+    ELSIF created + pg_catalog.cardinality(children) < most OR most IS NULL THEN
+      -- Attached together at the end: from the first of these readers of counts wait until the transaction ends.
+      child := audit_log.build_partition(missing.parent, missing.lower, missing.upper);
+      CONTINUE WHEN child IS NULL;
+      parents := parents || missing.parent;
+      children := children || child;
+      lowers := lowers || missing.lower;
+      uppers := uppers || missing.upper;
+    END IF;
+    EXIT WHEN created + pg_catalog.cardinality(children) >= most;
   END LOOP;
-  -- The default partitions are locked from the first of these until the transaction ends.
   FOR i IN 1 .. pg_catalog.cardinality(children) LOOP
-    created := created + audit_log.attach_or_drop(parents[i], children[i], lowers[i], uppers[i])::integer;
+    created := created + audit_log.attach_built(parents[i], children[i], lowers[i], uppers[i])::integer;
   END LOOP;
   RETURN created;
 END
@@ -251,182 +286,10 @@ BEGIN
   END IF;
   RETURN audit_log.make_partitions(pg_catalog.clock_timestamp(), ahead);
 EXCEPTION WHEN lock_not_available THEN
-  -- Entries land in the default partition meanwhile; whoever waited here would hold others up.
+  -- Entries land in event_unplaced meanwhile; whoever waited here would hold others up.
   RAISE WARNING 'partitions of the audit log were not created: it is in use'
     USING HINT = 'SELECT audit_log.ensure_partitions() again later.';
   RETURN 0;
 END
 $$;
-COMMENT ON FUNCTION audit_log.ensure_partitions(integer) IS 'Creates the missing partitions from now on, so many intervals ahead (NULL: 72 hours, 14 days, 4 weeks or 3 months); returns how many were missing. Locks the default partitions until the transaction ends, which holds up readers of the whole log: call it in a transaction of its own. Does not queue for that lock: where the log is in use it gives a WARNING. run_retention() and the worker call it, and every configuration change (watch(), define_category(), …) where this moment has no partition.';
-
-CREATE FUNCTION audit_log.move_entries(source regclass, target regclass, lower timestamptz, upper timestamptz) RETURNS bigint
-  LANGUAGE c VOLATILE STRICT
-  SET search_path = pg_catalog, pg_temp
-  AS 'MODULE_PATHNAME', 'audit_log_move_entries';
-COMMENT ON FUNCTION audit_log.move_entries(regclass, regclass, timestamptz, timestamptz) IS 'Moves the rows of a range from event_default or event_target_default to a table of the same columns in this schema; how many. Internal.';
-
-CREATE FUNCTION audit_log.move_rows(parent regclass, child text, lower timestamptz, upper timestamptz) RETURNS bigint
-  LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp
-  SET TimeZone = 'UTC'
-AS $$
-DECLARE
-  moved bigint;
-BEGIN
-  IF audit_log.partition_key(parent) = 'occurred_at' THEN
-    RETURN audit_log.move_entries((parent || '_default')::regclass, ('audit_log.' || pg_catalog.quote_ident(child))::regclass, lower, upper);
-  END IF;
-  EXECUTE pg_catalog.format('WITH moved AS (DELETE FROM %s_default WHERE day >= $1 AND day < $2 RETURNING *)
-    INSERT INTO audit_log.%I SELECT * FROM moved', parent, child) USING lower::date, upper::date;
-  GET DIAGNOSTICS moved = ROW_COUNT;
-  RETURN moved;
-END
-$$;
-COMMENT ON FUNCTION audit_log.move_rows(regclass, text, timestamptz, timestamptz) IS 'Moves the rows of a range from the default partition of a table of the log to the table of a partition to be; how many. Internal.';
-
-CREATE FUNCTION audit_log.name_moved(moved_to text, named_in text, day date) RETURNS void
-  LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  EXECUTE pg_catalog.format('INSERT INTO audit_log.%I (day, is_actor, organization_id, type, id, name)
-    SELECT DISTINCT $1, m.is_actor, e.organization_id, m.type, m.id, m.name
-    FROM audit_log.%I e
-    CROSS JOIN LATERAL audit_log.names_of(e.actor_type, e.actor_id, e.actor_name, e.effective_actor_type, e.effective_actor_id,
-      e.effective_actor_name, e.target_type, e.target_id, e.target_name, e.targets) m
-    CROSS JOIN audit_log.counted_until u
-    WHERE audit_log.seen_by(e.feed, u.epoch, u.snapshot)
-    ON CONFLICT DO NOTHING', named_in, moved_to) USING day;
-END
-$$;
-COMMENT ON FUNCTION audit_log.name_moved(text, text, date) IS 'Names what counted entries that were moved to a table name, by its first day. Internal.';
-
-CREATE FUNCTION audit_log.next_to_move(before timestamptz DEFAULT '9999-01-01Z') RETURNS timestamptz
-  LANGUAGE sql STABLE
-  SET search_path = pg_catalog, pg_temp
--- What is beyond these stays: there is no next week to end with.
-RETURN (SELECT pg_catalog.max(e.occurred_at) FROM audit_log.event_default e
-        WHERE e.occurred_at >= '0001-01-01Z' AND e.occurred_at < next_to_move.before);
-COMMENT ON FUNCTION audit_log.next_to_move(timestamptz) IS 'The newest instant of an entry without a partition; NULL where there is none. Internal.';
-
--- Such a transaction may read the log by its snapshot and by the partitions of now: it would look for what was moved
--- where its snapshot does not show it yet. One statement on its own takes a snapshot for itself.
-CREATE FUNCTION audit_log.has_old_snapshots() RETURNS boolean
-  LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  PERFORM pg_catalog.pg_stat_clear_snapshot();
-  RETURN EXISTS (
-    SELECT FROM pg_catalog.pg_stat_activity a
-    WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid() AND a.backend_type = 'client backend'
-      AND a.backend_xmin IS NOT NULL AND a.xact_start < pg_catalog.clock_timestamp() - interval '1 second'
-      AND (a.state LIKE 'idle in transaction%' OR a.xact_start < a.query_start));
-END
-$$;
-COMMENT ON FUNCTION audit_log.has_old_snapshots() IS 'Whether a transaction of several statements is open, for more than a second, that goes by a snapshot of before. Internal.';
-
-CREATE FUNCTION audit_log.move_from_default(at timestamptz, most integer DEFAULT 1) RETURNS bigint
-  LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp
-  SET TimeZone = 'UTC'
-  SET lock_timeout = '1s'
-AS $$
-DECLARE
-  unit text := audit_log.partition_interval();
-  parents regclass[] := '{}';
-  children text[] := '{}';
-  lowers timestamptz[] := '{}';
-  uppers timestamptz[] := '{}';
-  parent regclass;
-  child text;
-  room record;
-  moved bigint := 0;
-  fresh bigint;
-  locked boolean := false;
-BEGIN
-  IF audit_log.has_old_snapshots() THEN
-    RAISE EXCEPTION 'entries without a partition were not moved: the log is in use'
-      USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention tries again; a long transaction holds it up.';
-  END IF;
-  -- Whoever counts entries, or removes some, must not meet them in two places.
-  LOCK TABLE audit_log.counted_until IN SHARE ROW EXCLUSIVE MODE;
-  LOCK TABLE audit_log.feed_epoch IN SHARE UPDATE EXCLUSIVE MODE;
-  FOR i IN 1 .. most LOOP
-    FOREACH parent IN ARRAY ARRAY['audit_log.activity', 'audit_log.named', 'audit_log.event_target', 'audit_log.event']::regclass[] LOOP
-      SELECT r.lower, r.upper INTO room FROM audit_log.free_range(parent, audit_log.unit_of(parent, unit), at) r
-      -- A day is made with its last hour.
-      WHERE NOT EXISTS (SELECT FROM unnest(parents, lowers) m(p, first) WHERE m.p = parent AND m.first = r.lower);
-      CONTINUE WHEN room.lower IS NULL;
-      child := audit_log.new_partition(parent, room.lower);
-      IF child IS NULL THEN
-        RAISE EXCEPTION 'the table of the partition of % from % on is there, but not attached', parent, room.lower
-          USING ERRCODE = '55000', DETAIL = 'code: not_in_prerequisite_state', HINT = 'Attach it, or rename it; the next run of retention goes on.';
-      END IF;
-      parents := parents || parent;
-      children := children || child;
-      lowers := lowers || room.lower;
-      uppers := uppers || room.upper;
-      -- Attaching then need not read it.
-      EXECUTE pg_catalog.format(CASE audit_log.partition_key(parent)
-        WHEN 'day' THEN 'ALTER TABLE audit_log.%I ADD CONSTRAINT moved CHECK (day >= %L::date AND day < %L::date)'
-        ELSE 'ALTER TABLE audit_log.%I ADD CONSTRAINT moved CHECK (occurred_at >= %L AND occurred_at < %L)' END, child, room.lower, room.upper);
-      moved := moved + audit_log.move_rows(parent, child, room.lower, room.upper);
-      PERFORM audit_log.finish_partition(parent, child);
-    END LOOP;
-    IF room.lower::date <> pg_catalog.date_trunc('week', at)::date THEN
-      -- Names go by the first day of the partition that entries are in; of what is not counted they come later.
-      PERFORM audit_log.name_moved(child, coalesce((
-        SELECT m.child FROM unnest(parents, children, lowers, uppers) m(p, child, first, last)
-        WHERE m.p = 'audit_log.named'::regclass AND room.lower >= m.first AND room.lower < m.last), 'named'), room.lower::date);
-    END IF;
-    at := audit_log.next_to_move(room.lower);
-    EXIT WHEN at IS NULL OR moved >= 100000;
-  END LOOP;
-  IF parents = '{}' THEN
-    RETURN 0;
-  END IF;
-  -- What came meanwhile, until that is little.
-  FOR again IN 1 .. 5 LOOP
-    fresh := 0;
-    FOR i IN 1 .. pg_catalog.cardinality(parents) LOOP
-      CONTINUE WHEN audit_log.partition_key(parents[i]) = 'day';
-      fresh := fresh + audit_log.move_rows(parents[i], children[i], lowers[i], uppers[i]);
-    END LOOP;
-    moved := moved + fresh;
-    EXIT WHEN fresh < 500;
-  END LOOP;
-  -- From here on nothing may take long: whoever writes, or reads, waits.
-  FOR i IN 1 .. 50 LOOP
-    BEGIN
-      PERFORM pg_catalog.set_config('lock_timeout', '20ms', true);
-      -- The parents, too: a query that was planned by the partitions of before would miss what was moved.
-      LOCK TABLE ONLY audit_log.event, ONLY audit_log.event_target, ONLY audit_log.activity, ONLY audit_log.named,
-                 ONLY audit_log.event_default, ONLY audit_log.event_target_default, ONLY audit_log.activity_default, ONLY audit_log.named_default
-        IN ACCESS EXCLUSIVE MODE;
-      IF audit_log.has_old_snapshots() THEN
-        RAISE lock_not_available;
-      END IF;
-      locked := true;
-      EXIT;
-    EXCEPTION WHEN lock_not_available THEN
-      PERFORM pg_catalog.pg_sleep(0.02);
-    END;
-  END LOOP;
-  IF NOT locked THEN
-    RAISE EXCEPTION 'entries without a partition were not moved: the log is in use'
-      USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention tries again; a long transaction holds it up.';
-  END IF;
-  FOR i IN 1 .. pg_catalog.cardinality(parents) LOOP
-    -- Counts and names cannot have come.
-    IF audit_log.partition_key(parents[i]) = 'occurred_at' THEN
-      moved := moved + audit_log.move_rows(parents[i], children[i], lowers[i], uppers[i]);
-    END IF;
-    PERFORM audit_log.attach_partition(parents[i], children[i], lowers[i], uppers[i]);
-    -- Direct writing is for tables without constraints of their own.
-    EXECUTE pg_catalog.format('ALTER TABLE audit_log.%I DROP CONSTRAINT moved', children[i]);
-  END LOOP;
-  RETURN moved;
-END
-$$;
-COMMENT ON FUNCTION audit_log.move_from_default(timestamptz, integer) IS 'Makes the partitions of an instant that has none, and of so many more that come before it, of what the default partitions have of their ranges; how many rows. These can be read all the while, in one place or the other; whoever writes or reads waits only while they are attached. Fails where the log is in use for long, or a transaction that goes by an older snapshot is open. Internal.';
+COMMENT ON FUNCTION audit_log.ensure_partitions(integer) IS 'Creates the missing partitions from now on, so many intervals ahead (NULL: 72 hours, 14 days, 4 weeks or 3 months); returns how many were missing. Writers and readers of entries do not wait for it; who reads counts and names (page(), people(), activity_daily) does until the transaction ends: call it in a transaction of its own. Does not queue for a lock: where the log is in use it gives a WARNING. run_retention() and the worker call it, and every configuration change (watch(), define_category(), …) where this moment has no partition.';

@@ -209,9 +209,9 @@ pg_function!(audit_log_remove_expired, pg_finfo_audit_log_remove_expired, |call|
 
 pg_function!(audit_log_move_entries, pg_finfo_audit_log_move_entries, |call| {
     let args = call.args();
-    match (args.get(0), args.get(1), args.instant(2), args.instant(3)) {
-        (Some(source), Some(target), Some(lower), Some(upper)) => {
-            Ok(store::retention::move_entries(source, target, lower, upper)?.into_datum())
+    match (args.get(0), args.instant(1), args.instant(2)) {
+        (Some(target), Some(lower), Some(upper)) => {
+            Ok(store::retention::move_entries(target, lower, upper)?.into_datum())
         }
         _ => Ok(None),
     }

@@ -23,10 +23,11 @@ extension_sql_file!("../sql/16_history.sql", name = "history", requires = ["page
 extension_sql_file!("../sql/17_sync.sql", name = "sync", requires = ["history"]);
 extension_sql_file!("../sql/18_export.sql", name = "export", requires = ["sync"]);
 extension_sql_file!("../sql/19_partitions.sql", name = "partitions", requires = ["export"]);
-extension_sql_file!("../sql/20_retention.sql", name = "retention", requires = ["partitions"]);
-extension_sql_file!("../sql/21_purge.sql", name = "purge", requires = ["retention"]);
-extension_sql_file!("../sql/22_drop.sql", name = "drop", requires = ["purge"]);
-extension_sql_file!("../sql/23_worker.sql", name = "worker", requires = ["drop"]);
-extension_sql_file!("../sql/24_doctor.sql", name = "doctor", requires = ["worker"]);
-extension_sql_file!("../sql/25_doctor_log.sql", name = "doctor_log", requires = ["doctor"]);
-extension_sql_file!("../sql/26_grants.sql", name = "grants", requires = ["doctor_log"], finalize);
+extension_sql_file!("../sql/20_moving.sql", name = "moving", requires = ["partitions"]);
+extension_sql_file!("../sql/21_retention.sql", name = "retention", requires = ["moving"]);
+extension_sql_file!("../sql/22_purge.sql", name = "purge", requires = ["retention"]);
+extension_sql_file!("../sql/23_drop.sql", name = "drop", requires = ["purge"]);
+extension_sql_file!("../sql/24_worker.sql", name = "worker", requires = ["drop"]);
+extension_sql_file!("../sql/25_doctor.sql", name = "doctor", requires = ["worker"]);
+extension_sql_file!("../sql/26_doctor_log.sql", name = "doctor_log", requires = ["doctor"]);
+extension_sql_file!("../sql/27_grants.sql", name = "grants", requires = ["doctor_log"], finalize);

@@ -117,7 +117,12 @@ fn a_refusal_says_what_to_do() {
 fn a_bound_role_finds_nothing_of_others_in_any_relation() {
     let mut db = two_organizations();
     db.run("SELECT audit_log.deprecate_category('offer_sent')");
-    // Something counted, and something that is not yet.
+    // Something that has no partition,
+    for organization in ["acme", "globex"] {
+        let targets = format!(r#"[{{"type": "team", "id": "{organization} team"}}]"#);
+        db.run(&format!("SELECT audit_log.record('job_created', '{organization} 8', organization => '{organization}', occurred_at => '2020-02-02Z', targets => '{targets}')"));
+    }
+    // something counted, and something that is not yet.
     db.run("SELECT audit_log.count_entries(); SELECT audit_log.record('offer_sent', '9', organization => 'acme')");
     let (_, mut session) = bound(&mut db, "acme");
     let readable = all(
@@ -174,7 +179,7 @@ fn row_policies_hold_against_leaky_functions_and_direct_reads() {
            IF $1 LIKE '%globex%' THEN RAISE EXCEPTION 'seen'; END IF; RETURN true; END $$",
     );
     run(&mut session, "SELECT * FROM audit_log.entry WHERE leak(target_id) AND leak(organization_id)");
-    run(&mut session, "SELECT * FROM audit_log.event WHERE leak(organization_id)");
+    run(&mut session, "SELECT * FROM audit_log.stored_event WHERE leak(organization_id)");
     run(&mut session, "SELECT * FROM audit_log.organization WHERE leak(id) AND leak(name)");
     for partition in all(
         &mut session,

@@ -96,7 +96,7 @@ fn counted_while_the_first_entry_is_written_after_restoring() {
     let (name, mut copy) = restored(&db.name, &other);
     let mut counts = other.config(&name).connect(NoTls).expect("connects");
     let pid = one(&mut counts, "SELECT pg_backend_pid()");
-    run(&mut copy, &format!("BEGIN; LOCK TABLE audit_log.event_default IN ACCESS EXCLUSIVE MODE; {RECORD}"));
+    run(&mut copy, &format!("BEGIN; LOCK TABLE audit_log.event_unplaced IN ACCESS EXCLUSIVE MODE; {RECORD}"));
     thread::scope(|scope| {
         scope.spawn(|| run(&mut counts, &format!("SET statement_timeout = '20s'; {COUNT}")));
         let blocked = format!("SELECT count(*) FROM pg_locks WHERE pid = {pid} AND NOT granted");

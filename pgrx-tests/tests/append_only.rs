@@ -15,8 +15,8 @@ fn recorded() -> Db {
 
 /// Everything that is stored of entries.
 fn stored(db: &mut Db) -> Vec<String> {
-    db.all("SELECT md5(string_agg(e::text, '' ORDER BY id)) FROM audit_log.event e UNION ALL
-            SELECT md5(string_agg(t::text, '' ORDER BY event_id, target_id)) FROM audit_log.event_target t UNION ALL
+    db.all("SELECT md5(string_agg(e::text, '' ORDER BY id)) FROM audit_log.stored_event e UNION ALL
+            SELECT md5(string_agg(t::text, '' ORDER BY event_id, target_id)) FROM audit_log.stored_event_target t UNION ALL
             SELECT md5(string_agg(e::text, '' ORDER BY id)) FROM audit_log.entry e")
 }
 
@@ -64,8 +64,8 @@ fn by_no_statement_on_the_tables_and_their_partitions() {
 #[test]
 fn on_conflict_does_not_update() {
     let mut db = recorded();
-    db.run("CREATE UNIQUE INDEX ON audit_log.event_default (occurred_at, id)");
-    let upsert = "INSERT INTO audit_log.event_default SELECT * FROM audit_log.event_default
+    db.run("CREATE UNIQUE INDEX ON audit_log.event_unplaced (occurred_at, id)");
+    let upsert = "INSERT INTO audit_log.event_unplaced SELECT * FROM audit_log.event_unplaced
         ON CONFLICT (occurred_at, id) DO UPDATE SET organization_id = 'x'";
     refused(&mut db, &[upsert.into()]);
 }

@@ -37,9 +37,9 @@ fn statements_of_any_size_leave_an_entry_a_row_in_the_order_of_rows() {
         db.run(&format!("UPDATE job SET id = -id WHERE id > {base}; DELETE FROM job WHERE id < 0"));
         base += n;
         assert_eq!(counts(&mut db), ["delete", "insert", "update"].map(|o| format!("{o} {base}")));
-        let targets = "SELECT count(*) || ' ' || count(DISTINCT event_id) FROM audit_log.event_target";
+        let targets = "SELECT count(*) || ' ' || count(DISTINCT event_id) FROM audit_log.stored_event_target";
         assert_eq!(db.one(targets), format!("{base} {base}"));
-        assert_eq!(db.one("SELECT count(*) = count(DISTINCT id) FROM audit_log.event"), "t");
+        assert_eq!(db.one("SELECT count(*) = count(DISTINCT id) FROM audit_log.stored_event"), "t");
     }
     sound(&mut db);
 }
@@ -169,7 +169,7 @@ fn what_is_recorded_by_expressions_in_failing_blocks_is_kept_or_gone() {
     let kept = "SELECT category || ' ' || count(*) || ' ' || count(DISTINCT target_id) || ' ' || bool_and((target_id::int % 3 = 0) = (category = 'job_deleted'))
                 FROM audit_log.entry WHERE category LIKE 'job_%' GROUP BY category ORDER BY 1";
     assert_eq!(db.all(kept), ["job_created 2000 2000 true", "job_deleted 1000 1000 true"]);
-    assert_eq!(db.one("SELECT count(*) FROM audit_log.event_target"), "2000");
+    assert_eq!(db.one("SELECT count(*) FROM audit_log.stored_event_target"), "2000");
     sound(&mut db);
 }
 

@@ -38,8 +38,8 @@ fn relations(db: &mut Db, table: &str, id: &str) -> Vec<String> {
 fn holding(db: &mut Db, text: &str) -> String {
     db.one(&format!(
         "SELECT (SELECT count(*) FROM audit_log.entry e WHERE to_jsonb(e)::text LIKE '%{text}%')
-              + (SELECT count(*) FROM audit_log.event e WHERE e::text LIKE '%{text}%')
-              + (SELECT count(*) FROM audit_log.event_target e WHERE e::text LIKE '%{text}%')"
+              + (SELECT count(*) FROM audit_log.stored_event e WHERE e::text LIKE '%{text}%')
+              + (SELECT count(*) FROM audit_log.stored_event_target e WHERE e::text LIKE '%{text}%')"
     ))
 }
 

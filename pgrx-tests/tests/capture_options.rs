@@ -214,7 +214,7 @@ fn ignored_columns_leave_no_trace() {
     db.run("INSERT INTO job (id, title, status, score) VALUES (1, 'unseen1', 'open', 77123)");
     db.run("UPDATE job SET title = 'unseen2', score = 77124; UPDATE job SET title = 'unseen3', status = 'closed'; DELETE FROM job");
     assert_eq!(db.events(), ["insert job_created 1", "update job_updated 1", "delete job_deleted 1"]);
-    let seen = "SELECT count(*) FROM audit_log.event e WHERE e::text ~ 'unseen|7712|title|score'";
+    let seen = "SELECT count(*) FROM audit_log.stored_event e WHERE e::text ~ 'unseen|7712|title|score'";
     // The watch itself is recorded with the names of the columns.
     assert_eq!(db.one(&format!("{seen} AND operation IS NOT NULL")), "0");
 }
@@ -359,7 +359,7 @@ fn only_tables_of_the_application_are_watched() {
         "CREATE VIEW v AS SELECT 1 AS id; CREATE MATERIALIZED VIEW m AS SELECT 1 AS id; CREATE SEQUENCE s;
          CREATE TEMP TABLE t (id int PRIMARY KEY); CREATE TABLE job (id int PRIMARY KEY)",
     );
-    let log = "'audit_log.event' 'audit_log.event_default' 'audit_log.target_type'";
+    let log = "'audit_log.event' 'audit_log.event_unplaced' 'audit_log.target_type'";
     let relations =
         format!("'v' 'm' 's' 't' 'job_pkey' 'pg_class' 'information_schema.sql_features' {log} NULL '1'");
     for relation in relations.split(' ') {

@@ -101,9 +101,9 @@ pub fn import(first: i32, last: i32) -> String {
     )
 }
 
-/// How many entries are in the default partition.
-pub fn in_default(db: &mut Db) -> String {
-    db.one("SELECT count(*) FROM audit_log.event_default")
+/// How many entries are beside the partitions.
+pub fn unplaced(db: &mut Db) -> String {
+    db.one("SELECT count(*) FROM audit_log.event_unplaced")
 }
 
 /// The name of the partition of a week, counted from this one.
@@ -263,17 +263,17 @@ fn entries_are_in_the_partition_of_their_instant_as_partitions_come_and_go() {
     let mut db = watched_job();
     let mut other = db.session();
     // Three instants a week: three weeks before any partition, five with one.
-    assert_eq!((db.one(&import(-3, 4)), in_default(&mut db)), ("24".into(), "9".into()));
+    assert_eq!((db.one(&import(-3, 4)), unplaced(&mut db)), ("24".into(), "9".into()));
     run(&mut other, "SELECT audit_log.ensure_partitions(8)");
-    assert_eq!((db.one(&import(-3, 8)), in_default(&mut db)), ("36".into(), "18".into()));
+    assert_eq!((db.one(&import(-3, 8)), unplaced(&mut db)), ("36".into(), "18".into()));
     let [detached, dropped, kept] = [6, 7, 8].map(|n| week(&mut db, n));
     let detach = "ALTER TABLE audit_log.event DETACH PARTITION";
     run(&mut other, &format!("{detach} {detached}; DROP TABLE {detached}"));
-    assert_eq!((db.one(&import(4, 8)), in_default(&mut db)), ("15".into(), "21".into()));
+    assert_eq!((db.one(&import(4, 8)), unplaced(&mut db)), ("15".into(), "21".into()));
     run(&mut other, &format!("DROP TABLE {dropped}"));
-    assert_eq!((db.one(&import(4, 8)), in_default(&mut db)), ("15".into(), "27".into()));
+    assert_eq!((db.one(&import(4, 8)), unplaced(&mut db)), ("15".into(), "27".into()));
     run(&mut other, &format!("{detach} {kept}"));
-    assert_eq!((db.one(&import(4, 8)), in_default(&mut db)), ("15".into(), "36".into()));
+    assert_eq!((db.one(&import(4, 8)), unplaced(&mut db)), ("15".into(), "36".into()));
     assert_eq!(db.one(&format!("SELECT count(*) FROM {kept}")), "9");
     sound(&mut db);
 }
@@ -292,11 +292,11 @@ fn a_partition_that_is_being_dropped_is_waited_for() {
                 if wrote_before {
                     run(&mut session, &import(at, at));
                 }
-                let before = in_default(&mut db).parse::<i32>().expect("a number");
+                let before = unplaced(&mut db).parse::<i32>().expect("a number");
                 db.run(&format!("BEGIN; {by} {partition}"));
                 meanwhile(&mut db, session, &import(at, at), |db| db.run(end));
                 let added = if end == "COMMIT" { 3 } else { 0 };
-                assert_eq!(in_default(&mut db), (before + added).to_string(), "{by} {end} {wrote_before}");
+                assert_eq!(unplaced(&mut db), (before + added).to_string(), "{by} {end} {wrote_before}");
                 sound(&mut db);
             }
         }

@@ -1,8 +1,9 @@
 //! doctor(), of the log's own tables: partitions, guards, indexes, what makes writing slow, and retention.
 
-use audit_log_tests::Db;
+use audit_log_tests::{one, run, Db};
 
 use crate::doctor::{all_found, cured, found, healthy};
+use crate::retention_truth::move_all;
 
 /// The partition of event, or of another table of the log, that has this moment.
 fn present(db: &mut Db, parent: &str) -> String {
@@ -28,15 +29,19 @@ fn this_moment_without_a_partition() {
         cured(&mut db, "error", "no partition", &format!("audit_log.{parent}"));
         assert_eq!(all_found(&mut db), Vec::<String>::new());
     }
-    // Where the default one has entries of the time, they are moved.
+    // What was written meanwhile is moved.
     let partition = present(&mut db, "event");
     db.run(&format!("DROP TABLE {partition}; INSERT INTO job VALUES (2)"));
     assert_eq!(
         all_found(&mut db),
-        ["error no partition audit_log.event", "warning entries without a partition audit_log.event_default"]
+        [
+            "error no partition audit_log.event",
+            "warning entries without a partition audit_log.event_unplaced"
+        ]
     );
     cured(&mut db, "error", "no partition", "audit_log.event");
     assert_eq!(all_found(&mut db), Vec::<String>::new());
+    move_all(&mut db.client);
     assert_eq!(db.one("SELECT tableoid::regclass FROM audit_log.event WHERE target_id = '2'"), partition);
 }
 
@@ -70,11 +75,31 @@ fn no_partition_ahead() {
 }
 
 #[test]
-fn entries_in_the_default_partition() {
+fn entries_without_a_partition() {
     let mut db = healthy();
     db.run("SELECT audit_log.record('offer_sent', '1', occurred_at => now() - interval '20 days')");
-    cured(&mut db, "warning", "entries without a partition", "audit_log.event_default");
-    assert_eq!(db.one("SELECT count(*) FROM audit_log.event_default"), "0");
+    cured(&mut db, "warning", "entries without a partition", "audit_log.event_unplaced");
+    // It is there now, but somebody began before. Nothing is wrong with that for an hour.
+    let mut old = db.session();
+    run(&mut old, "BEGIN");
+    db.run("SELECT audit_log.run_retention()");
+    let phrase = "entries not moved to their partition";
+    assert_eq!(found(&mut db, phrase), []);
+    // As if it had been a while ago; the one that is open began before that.
+    db.run("UPDATE audit_log.partition_known SET since = since - interval '2 hours' WHERE since IS NOT NULL");
+    assert_eq!(found(&mut db, phrase)[0].fix, "SELECT * FROM audit_log.run_retention()");
+    db.run("DELETE FROM audit_log.partition_known; SELECT audit_log.run_retention()");
+    let fix =
+        db.one(&format!("SELECT fix FROM audit_log.doctor_partitions('0') WHERE finding LIKE '{phrase}%'"));
+    let pid = one(&mut old, "SELECT pg_backend_pid()");
+    assert_eq!(fix, format!("SELECT pg_catalog.pg_terminate_backend({pid})"));
+    assert_eq!(db.one("SELECT count(*) FROM audit_log.event_unplaced"), "1");
+    db.run(&fix);
+    db.run(
+        "UPDATE audit_log.partition_known SET since = now() - interval '61 minutes' WHERE since IS NOT NULL",
+    );
+    cured(&mut db, "warning", phrase, "audit_log.event_unplaced");
+    assert_eq!(db.one("SELECT count(*) FROM audit_log.event_unplaced"), "0");
 }
 
 #[test]
@@ -91,23 +116,24 @@ fn a_table_that_was_a_partition() {
             assert_eq!(all_found(&mut db), Vec::<String>::new());
         }
     }
-    // Entries came meanwhile, or others than its name says: it makes room.
-    for parent in ["event", "activity"] {
-        let partition = present(&mut db, parent);
-        db.run(&format!("ALTER TABLE audit_log.{parent} DETACH PARTITION {partition}; INSERT INTO job SELECT max(id) + 1 FROM job"));
-        db.run("SELECT audit_log.count_entries()");
-        let finding = cured(&mut db, "error", "partition not attached", &partition);
-        assert_eq!(
-            finding.fix,
-            format!(
-                "ALTER TABLE {partition} RENAME TO {}_detached",
-                partition.trim_start_matches("audit_log.")
-            )
-        );
-        cured(&mut db, "error", "no partition", &format!("audit_log.{parent}"));
-        assert_eq!(present(&mut db, parent), partition);
-        assert_eq!(all_found(&mut db), Vec::<String>::new(), "{parent}");
-    }
+    // That entries came meanwhile is no reason against it.
+    let partition = present(&mut db, "event");
+    db.run(&format!("ALTER TABLE audit_log.event DETACH PARTITION {partition}; INSERT INTO job SELECT max(id) + 1 FROM job"));
+    assert!(cured(&mut db, "error", "partition not attached", &partition).fix.contains("ATTACH PARTITION"));
+    move_all(&mut db.client);
+    assert_eq!(all_found(&mut db), Vec::<String>::new());
+    // Counts came meanwhile, or others than its name says: it makes room.
+    let partition = present(&mut db, "activity");
+    db.run(&format!("ALTER TABLE audit_log.activity DETACH PARTITION {partition}; INSERT INTO job SELECT max(id) + 1 FROM job"));
+    db.run("SELECT audit_log.count_entries()");
+    let finding = cured(&mut db, "error", "partition not attached", &partition);
+    assert_eq!(
+        finding.fix,
+        format!("ALTER TABLE {partition} RENAME TO {}_detached", partition.trim_start_matches("audit_log."))
+    );
+    cured(&mut db, "error", "no partition", "audit_log.activity");
+    assert_eq!(present(&mut db, "activity"), partition);
+    assert_eq!(all_found(&mut db), Vec::<String>::new());
     // What only looks like a partition, or is of another time than its name says.
     for (name, columns) in [
         ("event_p20200106", "LIKE audit_log.event"),
@@ -118,7 +144,7 @@ fn a_table_that_was_a_partition() {
     ] {
         db.run(&format!("CREATE TABLE audit_log.{name} ({columns})"));
         if name == "event_p20200106" {
-            db.run("INSERT INTO audit_log.event_p20200106 SELECT (jsonb_populate_record(e, '{\"occurred_at\": \"2020-01-13Z\"}')).* FROM audit_log.event e");
+            db.run("INSERT INTO audit_log.event_p20200106 SELECT (jsonb_populate_record(e, '{\"occurred_at\": \"2020-01-13Z\"}')).* FROM audit_log.stored_event e");
         }
         assert!(cured(&mut db, "error", "partition not attached", &format!("audit_log.{name}"))
             .fix
@@ -135,7 +161,7 @@ fn tables_that_are_not_append_only() {
     let partitions = [present(&mut db, "event"), last(&mut db, "event_target")];
     let tables = [
         "audit_log.event",
-        "audit_log.event_default",
+        "audit_log.event_unplaced",
         "audit_log.event_target",
         "audit_log.relation_name",
         &partitions[0],
@@ -185,7 +211,7 @@ fn indexes_that_are_missing_or_invalid() {
     let shape = |db: &mut Db, table: &str| {
         db.all(&format!("SELECT regexp_replace(pg_get_indexdef(indexrelid), '^.* USING ', '') FROM pg_index WHERE indrelid = '{table}'::regclass ORDER BY 1"))
     };
-    for table in [partition.as_str(), "audit_log.event_default", "audit_log.event_target_default"] {
+    for table in [partition.as_str(), "audit_log.event_unplaced", "audit_log.event_target_unplaced"] {
         let before = shape(&mut db, table);
         assert_eq!(before.len(), if table.contains("target") { 1 } else { 8 });
         for index in
@@ -219,7 +245,7 @@ fn what_makes_writing_slow() {
     let partition = present(&mut db, "event");
     db.run("CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$; CREATE TABLE known (id uuid PRIMARY KEY)");
     assert_eq!(found(&mut db, "table not watched").len(), 1);
-    for table in ["audit_log.event", partition.as_str(), "audit_log.event_target_default"] {
+    for table in ["audit_log.event", partition.as_str(), "audit_log.event_target_unplaced"] {
         let id = if table.contains("target") { "event_id" } else { "id" };
         for change in [
             format!("CREATE TRIGGER \"my own\" AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION pass()"),

@@ -150,13 +150,13 @@ pub fn ids(entries: Vec<Entry>) -> Vec<String> {
 }
 
 const EXPECTED: &str = "
-    SELECT e.id::text FROM audit_log.event e
+    SELECT e.id::text FROM audit_log.stored_event e
     WHERE e.occurred_at >= coalesce($1::text::timestamptz, coalesce($2::text::timestamptz, clock_timestamp()) - interval '24 hours')
       AND e.occurred_at < coalesce($2::text::timestamptz, $1::text::timestamptz + interval '24 hours', clock_timestamp())
       AND ($3::text[] IS NULL OR $3 = '{}' OR e.actor_id = ANY ($3)
            OR CASE WHEN e.effective_actor_type IS NULL THEN e.actor_id ELSE e.effective_actor_id END = ANY ($3))
       AND ($4::text[] IS NULL OR $4 = '{}' OR e.target_id = ANY ($4) OR (e.occurred_at, e.id) IN (
-             SELECT t.occurred_at, t.event_id FROM audit_log.event_target t WHERE t.target_id = ANY ($4)))
+             SELECT t.occurred_at, t.event_id FROM audit_log.stored_event_target t WHERE t.target_id = ANY ($4)))
       AND (coalesce($5::text[], '{}') || coalesce($6::text[], '{}') = '{}'
            OR e.target_type = ANY ($5) OR e.category = ANY ($6))
       AND ($7::text IS NULL OR e.organization_id = $7)
@@ -231,7 +231,7 @@ pub fn unguarded(db: &mut Db, sql: &str) {
     guard(db, true);
 }
 
-/// Four weeks of entries from 3 March 2025 on, ten of each instant; the last week is in the default partitions.
+/// Four weeks of entries from 3 March 2025 on, ten of each instant; the last week has no partition.
 pub struct Month {
     pub db: Db,
     pub truth: Client,

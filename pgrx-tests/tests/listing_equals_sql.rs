@@ -78,7 +78,7 @@ fn made(random: &mut Random, ids: &[String]) -> Made {
     let seconds = micros("2025-03-03T00:00:00Z") + random.below(42 * 86_400) as i64 * 1_000_000;
     let at = match random.below(10) {
         0 => micros(random.of(&TIES)),
-        // Hundreds at one instant, in a partition of its time and in the default one.
+        // Hundreds at one instant, in a partition of its time and beside the partitions.
         1..4 => micros(TIES[3 * random.below(2)]),
         4..7 => seconds,
         _ => seconds + random.below(1_000_000) as i64,
@@ -154,7 +154,12 @@ fn record(db: &mut Db, events: &[Made]) {
 fn insert(client: &mut Client, events: &[Made]) {
     let (events, targets): (Vec<_>, Vec<_>) = events.iter().map(Made::direct).unzip();
     for (table, rows) in [("event", json!(events)), ("event_target", json!(targets.concat()))] {
-        let sql = format!("INSERT INTO audit_log.{table} SELECT * FROM jsonb_populate_recordset(NULL::audit_log.{table}, $1)");
+        let sql = format!(
+            "WITH r AS (SELECT * FROM jsonb_populate_recordset(NULL::audit_log.{table}, $1)),
+                  b AS (SELECT * FROM audit_log.partition_bounds('audit_log.{table}')),
+                  placed AS (INSERT INTO audit_log.{table} SELECT r.* FROM r WHERE EXISTS (SELECT FROM b WHERE lower <= occurred_at AND upper > occurred_at))
+             INSERT INTO audit_log.{table}_unplaced SELECT r.* FROM r WHERE NOT EXISTS (SELECT FROM b WHERE lower <= occurred_at AND upper > occurred_at)"
+        );
         query(client, &sql, &[&rows]);
     }
 }
@@ -194,13 +199,16 @@ fn filled(random: &mut Random, ids: &[String]) -> (Db, Client) {
     unguarded(
         &mut db,
         &format!(
-            "DELETE FROM audit_log.event WHERE {};
-             DELETE FROM audit_log.event WHERE {}; DELETE FROM audit_log.event_target WHERE {};
+            "DELETE FROM audit_log.event WHERE {0}; DELETE FROM audit_log.event_unplaced WHERE {0};
+             DELETE FROM audit_log.event WHERE {1}; DELETE FROM audit_log.event_target WHERE {2};
+             DELETE FROM audit_log.event_unplaced WHERE {1}; DELETE FROM audit_log.event_target_unplaced WHERE {2};
              DELETE FROM audit_log.event_p20250407 WHERE get_byte(uuid_send(id), 15) % 3 = 0;
              DELETE FROM audit_log.event_target_p20250407 WHERE get_byte(uuid_send(event_id), 15) % 3 = 0;
-             UPDATE audit_log.event SET actor_name = 'forgotten' WHERE {};
-             UPDATE audit_log.event SET target_id = '1', occurred_at = occurred_at + interval '1 second' WHERE targets IS NULL AND {};
-             VACUUM (INDEX_CLEANUP OFF, TRUNCATE OFF) audit_log.event_default, audit_log.event_p20250310;
+             UPDATE audit_log.event SET actor_name = 'forgotten' WHERE {3}; UPDATE audit_log.event_unplaced SET actor_name = 'forgotten' WHERE {3};
+             UPDATE audit_log.event SET target_id = '1', occurred_at = occurred_at + interval '1 second' WHERE targets IS NULL AND {4}
+               AND date_trunc('day', occurred_at, 'UTC') = date_trunc('day', occurred_at + interval '1 second', 'UTC');
+             UPDATE audit_log.event_unplaced SET target_id = '1', occurred_at = occurred_at + interval '1 second' WHERE targets IS NULL AND {4};
+             VACUUM (INDEX_CLEANUP OFF, TRUNCATE OFF) audit_log.event_unplaced, audit_log.event_p20250310;
              VACUUM (FREEZE, INDEX_CLEANUP ON) audit_log.event_p20250407, audit_log.event_target_p20250407, audit_log.event_p20250324",
             one_of_12("id", 0), one_of_12("id", 1), one_of_12("event_id", 1), one_of_12("id", 2), one_of_12("id", 3)
         ),
@@ -208,8 +216,8 @@ fn filled(random: &mut Random, ids: &[String]) -> (Db, Client) {
     insert(&mut db.client, &some(random, 400));
     // Two of other entries' targets that are nobody's, and entries at the ends of time.
     db.run(
-        "INSERT INTO audit_log.event_target SELECT occurred_at + interval '1 us', event_id, organization_id, target_type, '11' FROM audit_log.event_target;
-         INSERT INTO audit_log.event (occurred_at, feed, id, organization_id, category, target_type, target_id, actor_type, actor_id, database_user)
+        "INSERT INTO audit_log.event_target_unplaced SELECT occurred_at + interval '1 us', event_id, organization_id, target_type, '11' FROM audit_log.event_target;
+         INSERT INTO audit_log.event_unplaced (occurred_at, feed, id, organization_id, category, target_type, target_id, actor_type, actor_id, database_user)
            SELECT t, 1, gen_random_uuid(), 'default', 'job_created', 'job', '1', 'user', '1', 'direct' FROM unnest('{-infinity,infinity,4713-01-01 BC,294276-12-31}'::timestamptz[]) t",
     );
     now(&mut db);
@@ -333,7 +341,7 @@ fn whatever_is_asked_of_whatever_there_is() {
     run(&mut truth, "SET TimeZone = 'UTC'");
     let entries = by_id(&mut truth, "to_jsonb(e)");
     let in_json = by_id(&mut truth, "audit_log.entry_json(e)");
-    let instants: Vec<i64> = all(&mut truth, "SELECT (extract(epoch FROM occurred_at) * 1000000)::bigint FROM audit_log.event WHERE occurred_at BETWEEN '1990-01-01' AND '2040-01-01'")
+    let instants: Vec<i64> = all(&mut truth, "SELECT (extract(epoch FROM occurred_at) * 1000000)::bigint FROM audit_log.stored_event WHERE occurred_at BETWEEN '1990-01-01' AND '2040-01-01'")
         .iter()
         .map(|text| text.parse().expect("a number"))
         .collect();

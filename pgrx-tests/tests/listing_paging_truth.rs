@@ -61,7 +61,7 @@ fn write(session: &mut Client, random: &mut Random) {
 fn remove(session: &mut Client, random: &mut Random, removed: &mut Removed) {
     run(session, "BEGIN");
     let began = Instant::now();
-    let gone = all(session, "DELETE FROM audit_log.event WHERE id IN (SELECT id FROM audit_log.event ORDER BY random() LIMIT 8) RETURNING id");
+    let gone = all(session, "DELETE FROM audit_log.event WHERE id IN (SELECT id FROM audit_log.stored_event ORDER BY random() LIMIT 8) RETURNING id");
     run(
         session,
         &format!("DELETE FROM audit_log.event_target WHERE event_id = ANY ('{{{}}}')", gone.join(",")),
@@ -217,7 +217,7 @@ fn among_writers(seconds: u64, follow: Follow) -> Verdict {
         (passes, removing.join().expect("removes"))
     });
     guard(&mut month.db, true);
-    let remaining = month.db.all("SELECT id FROM audit_log.event").into_iter().collect();
+    let remaining = month.db.all("SELECT id FROM audit_log.stored_event").into_iter().collect();
     judge(&passes, &removed, &remaining)
 }
 

@@ -99,7 +99,7 @@ fn cursors_read_in_part() {
         // Neither is closed: the end of the transaction does that, or that of the session.
         month.db.run("COMMIT");
         run(&mut other, "ROLLBACK");
-        run(&mut other, "VACUUM audit_log.event_default");
+        run(&mut other, "VACUUM audit_log.event_unplaced");
         match how.contains("HOLD") {
             true => assert_eq!(month.db.all("FETCH ALL FROM a; CLOSE ALL")[..75], there[25..]),
             false => assert_eq!(month.db.fails("FETCH 1 FROM a").sqlstate, "34000"),
@@ -206,7 +206,7 @@ fn a_transaction_lists_by_its_snapshot() {
         let first = page(&mut month.db.client, request, None, 10);
         let cursor = first.next.expect("more follows");
         run(&mut dba, "SELECT audit_log.record('job_created', 't1', occurred_at => '2025-03-03Z'::timestamptz + n * interval '7 hours') FROM generate_series(1, 90) n");
-        run(&mut dba, "VACUUM (INDEX_CLEANUP ON) audit_log.event_p20250303, audit_log.event_default");
+        run(&mut dba, "VACUUM (INDEX_CLEANUP ON) audit_log.event_p20250303, audit_log.event_unplaced");
         let second = page(&mut month.db.client, request, Some(&cursor), 20);
         same(&ids(second.entries), &before[10..30], isolation);
         same(&pages(&mut month.db.client, request, 60), &before, isolation);
@@ -289,7 +289,7 @@ fn stopped_while_it_waits_for_a_partition() {
     let mut reader = month.db.session();
     let pid = one(&mut reader, "SELECT pg_backend_pid()");
     run(&mut reader, &list);
-    for table in ["event_p20250303", "event_target_p20250303", "event_default"] {
+    for table in ["event_p20250303", "event_target_p20250303", "event_unplaced"] {
         let mut dba = month.db.session();
         run(&mut dba, &format!("BEGIN; LOCK TABLE audit_log.{table} IN ACCESS EXCLUSIVE MODE"));
         for (limit, sqlstate) in [("statement_timeout", "57014"), ("lock_timeout", "55P03")] {

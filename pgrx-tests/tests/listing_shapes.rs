@@ -22,7 +22,7 @@ fn drop_indexes(db: &mut Db, table: &str, column: &str) {
 fn indexes_that_are_gone() {
     let mut month = Month::new();
     month.is_listed("nothing");
-    for table in ["event_p20250310", "event_target_p20250310", "event_default", "event_target_default"] {
+    for table in ["event_p20250310", "event_target_p20250310", "event_unplaced", "event_target_unplaced"] {
         for index in indexes(&mut month.db, table, "") {
             let mut dba = month.db.session();
             run(&mut dba, &format!("DROP INDEX {index}"));
@@ -94,7 +94,7 @@ fn other_indexes_as_somebody_else_made_them() {
     replaced(&mut month, "event_p20250317", "effective_actor_id", &others);
     replaced(
         &mut month,
-        "event_default",
+        "event_unplaced",
         "category",
         &["(category varchar_pattern_ops, occurred_at)", "(category, feed)"],
     );
@@ -107,7 +107,7 @@ fn other_indexes_as_somebody_else_made_them() {
     for (table, how) in [
         ("event_p20250303", "hash (target_id)"),
         ("event_p20250310", "brin (occurred_at)"),
-        ("event_default", "hash (actor_id)"),
+        ("event_unplaced", "hash (actor_id)"),
     ] {
         month.db.run(&format!("CREATE INDEX ON audit_log.{table} USING {how}"));
     }
@@ -192,7 +192,7 @@ fn one_instants_hundreds_in_deduplicated_indexes() {
 #[test]
 fn rows_changed_where_they_are() {
     let mut month = Month::new();
-    for table in ["event_p20250303", "event_p20250310", "event_default"] {
+    for table in ["event_p20250303", "event_p20250310", "event_unplaced"] {
         month.db.run(&format!("ALTER TABLE audit_log.{table} SET (fillfactor = 30)"));
         month.db.run(&format!("VACUUM FULL audit_log.{table}"));
     }
@@ -221,7 +221,7 @@ fn an_index_newer_than_a_snapshot_does_not_know_what_that_still_sees() {
     month.db.run("VACUUM FULL audit_log.event_p20250310");
     month.db.run("DROP INDEX audit_log.event_p20250310_target_id_occurred_at_idx");
     let mut old = month.db.session();
-    run(&mut old, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM audit_log.event LIMIT 1");
+    run(&mut old, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM audit_log.stored_event LIMIT 1");
     let request = &requests()[2];
     let wanted = expected(&mut old, request, None, None);
     unguarded(&mut month.db, "UPDATE audit_log.event_p20250310 SET target_id = 't8' WHERE target_id = 't1' AND targets IS NULL; SELECT audit_log.index_event_partition('audit_log.event_p20250310')");
@@ -294,8 +294,8 @@ fn partitions_of_targets_that_others_made() {
         month.is_listed(&name);
     }
     month.db.run(
-        "ALTER TABLE audit_log.event_target DETACH PARTITION audit_log.event_target_default;
-         ALTER TABLE audit_log.event DETACH PARTITION audit_log.event_default",
+        "CREATE TABLE targets_rest PARTITION OF audit_log.event_target DEFAULT; CREATE TABLE rest PARTITION OF audit_log.event DEFAULT",
     );
-    month.is_listed("the default partitions have gone");
+    month.write(29);
+    month.is_listed("with default partitions");
 }

@@ -24,6 +24,6 @@ fn a_timeout_names_the_narrowing_that_would_help() {
         assert!(helps.iter().all(|narrowing| failure.hint.contains(narrowing)), "{given}: {failure}");
     }
     // Any other statement's timeout is not ours to explain.
-    assert_eq!(fails(&mut reader, "SELECT count(*) FROM audit_log.event").hint, "");
+    assert_eq!(fails(&mut reader, "SELECT count(*) FROM audit_log.stored_event").hint, "");
     month.db.run("COMMIT");
 }

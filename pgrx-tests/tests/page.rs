@@ -104,7 +104,7 @@ fn what_has_no_label_is_shown_as_it_is() {
 #[test]
 fn pages_of_each_size_put_together_are_everything() {
     let mut db = with_weeks();
-    // A hundred at each of three instants, in a partition, in the default one and where both meet.
+    // A hundred at each of three instants, in a partition, beside the partitions and where both meet.
     db.run(
         "SELECT audit_log.record('job_created', n::text, occurred_at => (ARRAY['2025-03-12', '2025-03-17', '2025-03-20']::timestamptz[])[1 + n % 3])
          FROM generate_series(1, 300) n",

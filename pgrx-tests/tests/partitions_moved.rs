@@ -11,7 +11,7 @@ use postgres::{Client, Statement};
 use crate::listing::{page, pages, rest, Random, Request};
 use crate::page_truth::{self, expected, import, some_event, week, with_weeks};
 use crate::partitions::{forget_partitions, UNITS};
-use crate::retention_truth::{is_sound, is_tidy, purge};
+use crate::retention_truth::{is_sound, is_tidy, move_all, purge};
 use crate::sync_reading::{of_feed, start_at, By, Found, Reader};
 
 /// Everything that shows entries, by name.
@@ -96,21 +96,6 @@ fn shows_the_same(client: &mut Client, before: &Shown, when: &str) {
     }
 }
 
-/// Runs retention until nothing is left to move; fails where a step fails or something was purged.
-#[track_caller]
-fn move_all(client: &mut Client) {
-    for _ in 0..100 {
-        assert_eq!(all(client, "SELECT r::text FROM audit_log.run_retention() r"), Vec::<String>::new());
-        let failed =
-            "SELECT task || ': ' || last_error FROM audit_log.worker_status WHERE last_error IS NOT NULL";
-        assert_eq!(all(client, failed), Vec::<String>::new());
-        if one(client, "SELECT audit_log.next_to_move() IS NULL") == "t" {
-            return;
-        }
-    }
-    panic!("there is no end of it");
-}
-
 /// A log whose server slept: no partitions but two, entries of five weeks of 2025, of now, of two years ago and of a
 /// year ahead, half of them counted; nothing is ever purged.
 fn slept(random: &mut Random, many: usize) -> Db {
@@ -132,7 +117,7 @@ fn slept(random: &mut Random, many: usize) -> Db {
         }
     }
     db.run("DELETE FROM job WHERE id = 1");
-    assert_ne!(db.one("SELECT count(*) FROM audit_log.event_default"), "0");
+    assert_ne!(db.one("SELECT count(*) FROM audit_log.event_unplaced"), "0");
     db
 }
 
@@ -166,8 +151,8 @@ fn everything_is_shown_as_before_and_readers_go_on() {
         move_all(&mut db.client);
         db.run("RESET TimeZone; RESET DateStyle");
         assert_eq!(
-            db.one("SELECT count(*) FROM audit_log.event_default")
-                + &db.one("SELECT count(*) FROM audit_log.event_target_default"),
+            db.one("SELECT count(*) FROM audit_log.event_unplaced")
+                + &db.one("SELECT count(*) FROM audit_log.event_target_unplaced"),
             "00"
         );
         for session in [&mut other, &mut db.session()] {
@@ -201,92 +186,111 @@ fn everything_is_shown_as_before_and_readers_go_on() {
     }
 }
 
-/// What is moved is where an older snapshot does not see it, and planning leaves out the default partition where others
-/// cover all that is asked for: such a transaction is left alone.
+/// Makes the partitions that entries have none of: what is left is to move.
+fn partitions_made(db: &mut Db) {
+    let mut old = db.session();
+    run(&mut old, "BEGIN");
+    while db.one("SELECT audit_log.move_unplaced()") != "0" {}
+    assert_ne!(db.one("SELECT audit_log.next_to_move()"), "∅");
+}
+
+const WINDOW: &str =
+    "SELECT count(*) FROM audit_log.entry WHERE occurred_at >= '2025-03-17Z' AND occurred_at < '2025-03-24Z'";
+
+/// Older snapshots have not touched the log yet, or have; whatever they ask later, they find what there was.
 #[test]
-fn never_beside_a_transaction_that_goes_by_an_older_snapshot() {
+fn beside_transactions_that_go_by_an_older_snapshot() {
     let mut db = slept(&mut Random(80), 100);
+    partitions_made(&mut db);
     let before = shown(&mut db.client);
-    let [mut older, mut busy] = [(); 2].map(|()| db.session());
-    // Neither has touched the log yet; one is idle, the other at work.
-    run(&mut older, "BEGIN ISOLATION LEVEL REPEATABLE READ");
-    let since = one(&mut older, "SELECT now()");
-    run(&mut busy, "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY; SELECT 1");
-    let pid = one(&mut busy, "SELECT pg_backend_pid()");
-    let failed = "SELECT last_error FROM audit_log.worker_status WHERE task = 'move'";
-    wait_for(&mut db.client, &format!("SELECT now() > '{since}'::timestamptz + interval '1100 ms'"), "t");
-    db.run("SET client_min_messages = error; SELECT audit_log.run_retention()");
-    assert!(db.one(failed).starts_with("entries without a partition were not moved"));
-    for (name, select) in VIEWS {
-        if name != "export" {
-            crate::listing::same(
-                &all(&mut older, select),
-                &before.iter().find(|(n, _)| n == name).expect("shown").1,
-                name,
-            );
-        }
-    }
-    let window = "SELECT count(*) FROM audit_log.entry WHERE occurred_at >= '2025-03-17Z' AND occurred_at < '2025-03-24Z'";
-    let there = one(&mut older, window);
-    run(&mut older, "COMMIT");
-    let sleeping = thread::spawn(move || run(&mut busy, "SELECT pg_sleep(1000)"));
-    wait_for(&mut db.client, &format!("SELECT state FROM pg_stat_activity WHERE pid = {pid}"), "active");
-    db.run("SELECT audit_log.run_retention()");
-    assert!(db.one(failed).starts_with("entries without a partition were not moved"));
-    db.run(&format!("SELECT pg_terminate_backend({pid}, 10000)"));
-    assert!(sleeping.join().is_err());
-    // A statement on its own, however long it takes, holds nothing up.
-    let mut alone = db.session();
-    let pid = one(&mut alone, "SELECT pg_backend_pid()");
-    let sleeping = thread::spawn(move || run(&mut alone, "SELECT pg_sleep(1000)"));
-    wait_for(&mut db.client, &format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND state = 'active' AND xact_start < now() - interval '1100 ms'"), "1");
+    let there = db.one(WINDOW);
+    assert_ne!(there, "0");
+    let mut older: Vec<Client> = ["REPEATABLE READ", "SERIALIZABLE, READ ONLY"]
+        .into_iter()
+        .flat_map(|level| [(level, "SELECT 1"), (level, WINDOW)])
+        .map(|(level, first)| {
+            let mut client = db.session();
+            run(&mut client, &format!("PREPARE asked AS {WINDOW}"));
+            run(&mut client, &format!("BEGIN ISOLATION LEVEL {level}; {first}"));
+            client
+        })
+        .collect();
     move_all(&mut db.client);
-    db.run(&format!("SELECT pg_terminate_backend({pid}, 10000)"));
-    assert!(sleeping.join().is_err());
-    assert_eq!(db.one(window), there);
+    for client in &mut older {
+        assert_eq!(one(client, WINDOW), there);
+        assert_eq!(one(client, "EXECUTE asked"), there);
+        for (name, select) in VIEWS.iter().filter(|(name, _)| *name != "export") {
+            let wanted = &before.iter().find(|(n, _)| n == name).expect("shown").1;
+            crate::listing::same(&all(client, select), wanted, name);
+        }
+        run(client, "COMMIT");
+        assert_eq!(one(client, WINDOW), there);
+    }
     shows_the_same(&mut db.client, &before, "afterwards");
 }
 
-/// A query that waits for the move must not go by the partitions of before.
+/// A session learns of a partition when it begins a transaction: nothing is moved to it while one is open that began before,
+/// which may look by a snapshot of now among the partitions of then.
 #[test]
-fn to_queries_that_wait_for_it() {
+fn not_beside_a_transaction_from_before_the_partition() {
     let mut db = slept(&mut Random(81), 100);
+    let mut old = db.session();
+    run(&mut old, "BEGIN");
+    // It has the lock, so nothing tells it of what changes.
+    let there = one(&mut old, WINDOW);
+    assert_ne!(there, "0");
+    let left = db.one("SELECT count(*) FROM audit_log.event_unplaced");
+    for _ in 0..3 {
+        db.run("SELECT audit_log.run_retention()");
+        assert_eq!(one(&mut old, WINDOW), there);
+    }
+    assert_eq!(db.one("SELECT count(*) FROM audit_log.event_unplaced"), left, "they are left where they are");
+    assert_eq!(
+        db.one("SELECT count(*) FROM audit_log.worker_status WHERE failures > 0"),
+        "0",
+        "nothing is wrong"
+    );
+    // One that begins now is in nobody's way, however long it takes.
+    let mut young = db.session();
+    run(&mut young, "BEGIN");
+    assert_eq!(one(&mut young, WINDOW), there);
+    run(&mut old, "COMMIT");
+    move_all(&mut db.client);
+    assert_eq!(one(&mut young, WINDOW), there);
+    assert_eq!(db.one(WINDOW), there);
+}
+
+/// Whoever asks while a move is under way waits for nothing, and finds all of it.
+#[test]
+fn to_queries_meanwhile() {
+    let mut db = slept(&mut Random(82), 100);
+    partitions_made(&mut db);
     let before = shown(&mut db.client);
-    let (mut mover, watcher) = (db.session(), &mut db.session());
-    let mut asking: Vec<Client> = VIEWS.iter().map(|_| db.session()).collect();
+    let mut mover = db.session();
+    let mut asking = db.session();
+    run(&mut asking, "SET lock_timeout = '1s'; SET plan_cache_mode = force_generic_plan");
     // Those that drivers prepare have been planned before.
-    let mut prepared: Vec<(Client, Statement)> = PREPARED
-        .iter()
-        .map(|view| {
-            let mut client = db.session();
-            run(&mut client, "SET plan_cache_mode = force_generic_plan");
-            let statement = client.prepare(VIEWS[*view].1).expect("prepares");
-            client.query(&statement, &[]).expect("answers");
-            (client, statement)
-        })
-        .collect();
-    run(&mut mover, "BEGIN; SELECT audit_log.move_from_default('2025-03-18Z')");
-    thread::scope(|scope| {
-        let mut asked = Vec::new();
-        for ((name, select), client) in VIEWS.iter().zip(&mut asking) {
-            asked.push(scope.spawn(move || (name, all(client, select))));
+    let prepared: Vec<Statement> =
+        PREPARED.iter().map(|view| asking.prepare(VIEWS[*view].1).expect("prepares")).collect();
+    prepared.iter().for_each(|statement| _ = asking.query(statement, &[]).expect("answers"));
+    run(&mut mover, "BEGIN");
+    let mut steps = 0;
+    while one(&mut mover, "SELECT audit_log.move_unplaced(50)") != "0" {
+        steps += 1;
+    }
+    assert!(steps > 3, "{steps}");
+    for end in ["", "COMMIT"] {
+        run(&mut mover, end);
+        shows_the_same(&mut asking, &before, end);
+        for (view, statement) in PREPARED.iter().zip(&prepared) {
+            let rows = asking.query(statement, &[]).expect("answers");
+            let texts: Vec<String> =
+                rows.iter().map(|row| row.get::<_, Option<String>>(0).unwrap_or("∅".into())).collect();
+            let wanted = &before.iter().find(|(name, _)| *name == VIEWS[*view].0).expect("shown").1;
+            crate::listing::same(&texts, wanted, VIEWS[*view].0);
         }
-        for ((client, statement), view) in prepared.iter_mut().zip(PREPARED) {
-            asked.push(scope.spawn(move || {
-                let rows = client.query(&*statement, &[]).expect("answers");
-                let texts = rows.iter().map(|row| row.get::<_, Option<String>>(0).unwrap_or("∅".into()));
-                (&VIEWS[view].0, texts.collect())
-            }));
-        }
-        let waits = format!("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = '{}')", db.name);
-        wait_for(watcher, &waits, &asked.len().to_string());
-        run(&mut mover, "COMMIT");
-        for answer in asked {
-            let (name, rows) = answer.join().expect("answers");
-            let wanted = &before.iter().find(|(which, _)| which == name).expect("shown").1;
-            crate::listing::same(&rows, wanted, name);
-        }
-    });
+    }
+    assert_eq!(one(&mut asking, "SELECT audit_log.next_to_move() IS NULL"), "t");
 }
 
 /// Writes job after job, one way or the other, until told to stop; the targets of what was committed.
@@ -357,7 +361,7 @@ fn writers_and_readers_go_on_meanwhile() {
             reading.join().expect("reads");
             listing.join().expect("lists");
         });
-        assert_eq!(db.one("SELECT count(*) FROM audit_log.event_default"), "0", "{unit}");
+        assert_eq!(db.one("SELECT count(*) FROM audit_log.event_unplaced"), "0", "{unit}");
         let mut found = db.all("SELECT target_id FROM audit_log.entry WHERE target_id ~ '^-?\\d{7}$'");
         found.sort();
         written.sort();

@@ -92,12 +92,12 @@ fn purged_week_by_week(db: &mut Db, random: &mut Random, kind: &str) {
             is_tidy(&mut db.client, &when);
         }
     }
-    let left = "SELECT count(*) FROM audit_log.event WHERE organization_id = 'acme' OR organization_id <> 'späße' AND category = 'job_created'";
+    let left = "SELECT count(*) FROM audit_log.stored_event WHERE organization_id = 'acme' OR organization_id <> 'späße' AND category = 'job_created'";
     assert!(db.one(left).parse::<i32>().expect("a number") > 0, "{kind}: the premise of this test");
     purge(&mut db.client, NOW);
     is_tidy(&mut db.client, kind);
     pages_are_right(&mut other, random, kind);
-    let left = "SELECT count(*) FROM audit_log.event WHERE occurred_at < '2025-05-01Z' AND (organization_id = 'acme' OR organization_id NOT IN ('späße') AND category = 'job_created')";
+    let left = "SELECT count(*) FROM audit_log.stored_event WHERE occurred_at < '2025-05-01Z' AND (organization_id = 'acme' OR organization_id NOT IN ('späße') AND category = 'job_created')";
     assert_eq!(db.one(left), "0", "{kind}");
     // Everything, of which most goes as partitions; some of it was never counted.
     write(db, random, 40);
@@ -258,9 +258,9 @@ fn other_targets_go_with_their_entries_wherever_they_are() {
     assert_eq!(db.all(left), [""; 0]);
 }
 
-/// What the default partition has of a week is named under the Monday that a partition may begin with.
+/// What has no partition is named, by its week, under the Monday that a partition may begin with.
 #[test]
-fn names_of_a_week_that_a_partition_shares_with_the_default_one() {
+fn names_of_a_week_of_which_a_partition_has_a_part() {
     let by = |name: &str, category: &str, at: &str| {
         format!(
             "SELECT audit_log.set_context('{{\"actor\": {{\"type\": \"user\", \"id\": \"{name}\", \"name\": \"{name}\"}}}}', false);
@@ -268,7 +268,7 @@ fn names_of_a_week_that_a_partition_shares_with_the_default_one() {
              SELECT audit_log.set_context(NULL, false)"
         )
     };
-    // Also where something is gone of the default one only.
+    // Also where only something is gone that had no partition.
     for (unit, upper, without) in
         [("day", "2025-03-04", ""), ("hour", "2025-03-03 01:00", ""), ("day", "2025-03-04", "Monday gone")]
     {

@@ -104,7 +104,7 @@ fn work(client: &mut Client, by_tasks: bool, doing: &Mutex<&'static str>) -> Opt
 }
 
 const HALF_DONE: &str = "
-    SELECT 'twice: ' || id FROM audit_log.event GROUP BY id HAVING count(*) > 1
+    SELECT 'twice: ' || id FROM audit_log.stored_event GROUP BY id HAVING count(*) > 1
     UNION ALL SELECT 'lost: ' || t.id FROM truth t WHERE t.organization = 'kept' AND NOT EXISTS (SELECT FROM audit_log.entry e WHERE e.id = t.id AND e.occurred_at = t.occurred_at)
     UNION ALL SELECT 'no partition: ' || c.relname FROM pg_class c
       WHERE c.relnamespace = 'audit_log'::regnamespace AND c.relkind = 'r' AND c.relname ~ '_p\\d{8}' AND NOT c.relispartition
@@ -112,7 +112,7 @@ const HALF_DONE: &str = "
     UNION ALL SELECT 'invalid: ' || i.indexrelid::regclass FROM pg_index i WHERE NOT i.indisvalid
     -- What is gone was told of in the transaction in which it went.
     UNION ALL SELECT format('gone: %s, told: %s', gone, told)
-    FROM (SELECT (SELECT count(*) FROM truth WHERE organization = 'old') - (SELECT count(*) FROM audit_log.event WHERE organization_id = 'old' AND category = 'job_created') AS gone,
+    FROM (SELECT (SELECT count(*) FROM truth WHERE organization = 'old') - (SELECT count(*) FROM audit_log.stored_event WHERE organization_id = 'old' AND category = 'job_created') AS gone,
                  (SELECT coalesce(sum((metadata ->> 'entries')::bigint), 0) FROM audit_log.entry WHERE category = 'retention_run' AND metadata ->> 'organization' = 'old') AS told) x
     WHERE gone <> told";
 
@@ -126,7 +126,7 @@ fn nothing_is_half_done(client: &mut Client, when: &str) {
 #[track_caller]
 fn is_finished(client: &mut Client, when: &str) {
     nothing_is_half_done(client, when);
-    let left = "SELECT concat_ws(' ', (SELECT count(*) FROM audit_log.event WHERE organization_id = 'old' AND category = 'job_created'), (SELECT count(*) FROM audit_log.event_default))";
+    let left = "SELECT concat_ws(' ', (SELECT count(*) FROM audit_log.stored_event WHERE organization_id = 'old' AND category = 'job_created'), (SELECT count(*) FROM audit_log.event_unplaced))";
     assert_eq!(one(client, left), "0 0", "{when}");
     assert_eq!(
         all(

@@ -197,7 +197,7 @@ fn what_they_take_and_what_is_recorded_of_them() {
     assert_eq!(recorded, expected.map(|told| format!("{told} {role}")));
 }
 
-/// Thirty old entries in a partition of their own, and ten in the default one.
+/// Thirty old entries in a partition of their own, and ten without one.
 fn forty() -> Db {
     let mut db = Db::new();
     db.run("SET client_min_messages = error; SELECT audit_log.ensure_partitions()");
@@ -291,7 +291,7 @@ fn between_the_batches_of_a_purge() {
     db.run("SELECT audit_log.hold('not these', 'acme')");
     let clear = "SELECT more FROM audit_log.clear_next('2023-03-19Z', 7)";
     db.run("SELECT audit_log.set_retention('14 days')");
-    // Those of the default partition, up to their end; then seven of the 23 that are expired of the week.
+    // Those without a partition, up to their end; then seven of the 23 that are expired of the week.
     for _ in 0..3 {
         assert_eq!(db.one(clear), "t");
     }

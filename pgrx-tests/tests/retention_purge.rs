@@ -45,8 +45,8 @@ fn sums(client: &mut Client, from: &str) -> Sums {
 fn a_dry_run_tells_what_then_goes_and_changes_nothing() {
     let mut db = twenty_four_days();
     let everything = [
-        "SELECT to_jsonb(e)::text FROM audit_log.event e ORDER BY 1",
-        "SELECT to_jsonb(t)::text FROM audit_log.event_target t ORDER BY 1",
+        "SELECT to_jsonb(e)::text FROM audit_log.stored_event e ORDER BY 1",
+        "SELECT to_jsonb(t)::text FROM audit_log.stored_event_target t ORDER BY 1",
         "SELECT to_jsonb(a)::text FROM audit_log.activity a ORDER BY 1",
         "SELECT to_jsonb(w)::text FROM audit_log.worker_status w ORDER BY 1",
         "SELECT relname FROM pg_class WHERE relnamespace = 'audit_log'::regnamespace ORDER BY 1",
@@ -221,15 +221,15 @@ fn who_reads_for_long_is_not_waited_for_and_who_writes_does_not_wait() {
         }
     });
     // What shared a partition with others, and what had none, went row by row; nothing is dropped.
-    assert_eq!(db.one("SELECT count(*) FROM audit_log.event WHERE occurred_at >= '2023-03-01Z' AND occurred_at < '2023-04-01Z'"), (24 * 6).to_string());
-    assert_eq!(db.one("SELECT count(*) FROM audit_log.event WHERE occurred_at >= '2023-02-01Z' AND occurred_at < '2023-03-01Z'"), "0");
+    assert_eq!(db.one("SELECT count(*) FROM audit_log.stored_event WHERE occurred_at >= '2023-03-01Z' AND occurred_at < '2023-04-01Z'"), (24 * 6).to_string());
+    assert_eq!(db.one("SELECT count(*) FROM audit_log.stored_event WHERE occurred_at >= '2023-02-01Z' AND occurred_at < '2023-03-01Z'"), "0");
     let status = "SELECT concat_ws(' ', failures > 0, last_error ~ 'in use') FROM audit_log.worker_status WHERE task = 'drop'";
     assert_eq!(db.one(status), "t t");
     is_sound(&mut db.client, "somebody reads");
     run(&mut reader, "COMMIT");
     let now = one(&mut writer, "SELECT now()::text");
     purge(&mut db.client, &now);
-    assert_eq!(db.one("SELECT count(*) FROM audit_log.event WHERE occurred_at < '2023-04-01Z'"), "0");
+    assert_eq!(db.one("SELECT count(*) FROM audit_log.stored_event WHERE occurred_at < '2023-04-01Z'"), "0");
     assert_eq!(db.one(status), "f");
     is_tidy(&mut db.client, "nobody reads");
 }
@@ -266,8 +266,8 @@ fn entries_are_guarded_again_however_a_purge_ends() {
     let guarded = |client: &mut Client, when: &str| {
         for statement in [
             "DELETE FROM audit_log.event",
-            "DELETE FROM audit_log.event_default",
-            "DELETE FROM audit_log.event_target_default",
+            "DELETE FROM audit_log.event_unplaced",
+            "DELETE FROM audit_log.event_target_unplaced",
             "UPDATE audit_log.event SET category = 'job_created'",
         ] {
             run(client, "SAVEPOINT s");
@@ -280,7 +280,7 @@ fn entries_are_guarded_again_however_a_purge_ends() {
     let (removed, _, error) = step(&mut db.client, "clear", "2024-06-01Z");
     assert_eq!((removed.len(), error.as_deref()), (0, Some("not now")));
     guarded(&mut db.client, "it broke off");
-    db.fails("SELECT audit_log.remove_expired('audit_log.event_default', now(), '-infinity', 'infinity')")
+    db.fails("SELECT audit_log.remove_expired('audit_log.event_unplaced', now(), '-infinity', 'infinity')")
         .says("not now");
     db.run("ROLLBACK; BEGIN");
     guarded(&mut db.client, "it was rolled back");
@@ -294,7 +294,7 @@ fn entries_are_guarded_again_however_a_purge_ends() {
     let mut blocks = db.session();
     let pid = db.one("SELECT pg_backend_pid()");
     run(&mut blocks, "BEGIN; LOCK TABLE audit_log.purged_until IN EXCLUSIVE MODE");
-    db.run("SELECT audit_log.record('job_created', occurred_at => '2023-02-04', organization => 'late')");
+    db.run("SELECT audit_log.record('job_created', occurred_at => '2022-02-04', organization => 'late')");
     thread::scope(|scope| {
         let waiting = scope.spawn(|| step(&mut db.client, "clear", "2024-06-01Z"));
         wait_for(

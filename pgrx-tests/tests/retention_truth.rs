@@ -66,7 +66,7 @@ pub fn tidy(client: &mut Client) {
 }
 
 const WRONG: &str = "
-    WITH e AS MATERIALIZED (SELECT * FROM audit_log.event),
+    WITH e AS MATERIALIZED (SELECT * FROM audit_log.stored_event),
          names AS MATERIALIZED (
            SELECT DISTINCT m.is_actor, e.organization_id, m.type, m.id, m.name FROM e
            CROSS JOIN LATERAL audit_log.names_of(e.actor_type, e.actor_id, e.actor_name, e.effective_actor_type, e.effective_actor_id,
@@ -76,8 +76,8 @@ const WRONG: &str = "
            CROSS JOIN LATERAL jsonb_array_elements(e.targets) WITH ORDINALITY t(value, n)
            WHERE t.n > 1 AND t.value ->> 'id' IS NOT NULL)
     SELECT 'nobody would find ' || n FROM (TABLE names EXCEPT TABLE audit_log.naming) n
-    UNION ALL SELECT 'event_target lacks ' || t FROM (TABLE targets EXCEPT TABLE audit_log.event_target) t
-    UNION ALL SELECT 'event_target has ' || t FROM (TABLE audit_log.event_target EXCEPT TABLE targets) t
+    UNION ALL SELECT 'event_target lacks ' || t FROM (TABLE targets EXCEPT TABLE audit_log.stored_event_target) t
+    UNION ALL SELECT 'event_target has ' || t FROM (TABLE audit_log.stored_event_target EXCEPT TABLE targets) t
     UNION ALL SELECT 'a table of no use: ' || c.relname FROM pg_class c
     WHERE c.relnamespace = 'audit_log'::regnamespace AND c.relkind = 'r' AND c.relname ~ '^(event|event_target|activity|named)_p[0-9]'
       AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND i.inhparent = ('audit_log.' || regexp_replace(c.relname, '_p[0-9_]+$', ''))::regclass)
@@ -87,7 +87,7 @@ const WRONG: &str = "
 const STALE: &str = "
     SELECT 'still named: ' || n FROM (
       TABLE audit_log.naming EXCEPT
-      SELECT m.is_actor, e.organization_id, m.type, m.id, m.name FROM audit_log.event e
+      SELECT m.is_actor, e.organization_id, m.type, m.id, m.name FROM audit_log.stored_event e
       CROSS JOIN LATERAL audit_log.names_of(e.actor_type, e.actor_id, e.actor_name, e.effective_actor_type, e.effective_actor_id,
         e.effective_actor_name, e.target_type, e.target_id, e.target_name, e.targets) m) n";
 
@@ -104,6 +104,21 @@ pub fn is_tidy(client: &mut Client, when: &str) {
     tidy(client);
     is_sound(client, when);
     assert_eq!(all(client, STALE), Vec::<String>::new(), "{when}");
+}
+
+/// Runs retention until nothing is left to move; fails where a step fails or something was purged.
+#[track_caller]
+pub fn move_all(client: &mut Client) {
+    for _ in 0..100 {
+        assert_eq!(all(client, "SELECT r::text FROM audit_log.run_retention() r"), Vec::<String>::new());
+        let failed =
+            "SELECT task || ': ' || last_error FROM audit_log.worker_status WHERE last_error IS NOT NULL";
+        assert_eq!(all(client, failed), Vec::<String>::new());
+        if one(client, "SELECT audit_log.next_to_move() IS NULL") == "t" {
+            return;
+        }
+    }
+    panic!("there is no end of it");
 }
 
 /// Makes the partitions of a range in all four tables: in those that are kept by days of what is missing of its days.

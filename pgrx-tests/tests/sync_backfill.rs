@@ -19,7 +19,7 @@ fn at(client: &mut Client, instants: &[&str]) {
     }
 }
 
-/// Four entries in each of three weeks with partitions, and some in the default one before and after.
+/// Four entries in each of three weeks with partitions, and some without one before and after.
 const INSTANTS: [&str; 16] = [
     "2025-03-11 10:00",
     "2024-07-01 00:00",

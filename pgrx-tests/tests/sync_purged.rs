@@ -3,6 +3,8 @@
 use audit_log_tests::{all, fails, one, run, Db};
 use postgres::Client;
 
+use crate::retention_truth::move_all;
+
 /// Entries of a day long ago, and one of now, of an organization.
 fn record(db: &mut Db, organization: &str, ids: &str) {
     db.run(&format!(
@@ -97,8 +99,8 @@ fn dropped_partitions_count_too() {
     record(&mut db, "acme", "a,b");
     let (_, end) = read(&mut db.client, &start, 100, "NULL");
     // To a partition of their own, which then goes whole.
-    db.run("SELECT audit_log.run_retention(); SELECT audit_log.run_retention()");
-    assert_eq!(db.one("SELECT count(*) FROM audit_log.event_default"), "0");
+    move_all(&mut db.client);
+    assert_eq!(db.one("SELECT count(*) FROM audit_log.event_unplaced"), "0");
     db.run("SELECT audit_log.set_retention('10 days')");
     assert_eq!(db.one("SELECT bool_and(dropped) FROM audit_log.run_retention()"), "t");
     fails(&mut db.client, &format!("SELECT count(*) FROM audit_log.sync('{start}')"))
@@ -124,8 +126,8 @@ fn a_dropped_partition_s_transactions_are_noted_by_organization() {
     for counts in [[2_500, 1, 0], [0, 0, 1], [1, 1, 1], [10, 2_100, 2_100], [0, 3_000, 0]] {
         db.run(&write(counts));
     }
-    db.run("SELECT audit_log.run_retention(); SELECT audit_log.run_retention()");
-    let pairs = "SELECT DISTINCT feed || ' ' || organization_id FROM audit_log.event WHERE occurred_at < now() - interval '30 days' ORDER BY 1";
+    move_all(&mut db.client);
+    let pairs = "SELECT DISTINCT feed || ' ' || organization_id FROM audit_log.stored_event WHERE occurred_at < now() - interval '30 days' ORDER BY 1";
     let written = db.all(pairs);
     assert_eq!(written.len(), 2 + 1 + 3 + 3 + 1);
     db.run("SELECT audit_log.set_retention('10 days')");

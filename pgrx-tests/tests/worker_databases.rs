@@ -87,7 +87,7 @@ fn an_interval_counts_from_a_reload_on() {
     );
     within(SOON, &mut client, HAS_PARTITIONS, "1");
     within(SOON, &mut client, "SELECT count(*) FROM audit_log.uncounted", "0");
-    within(SOON, &mut client, "SELECT count(*) FROM audit_log.event_default", "0");
+    within(SOON, &mut client, "SELECT count(*) FROM audit_log.event_unplaced", "0");
     sleep(Duration::from_secs(3));
     let left = "SELECT count(*) FROM audit_log.entry WHERE category = 'job_created'";
     assert_eq!(one(&mut client, left), "3", "0 is never");

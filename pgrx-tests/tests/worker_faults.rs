@@ -90,7 +90,7 @@ fn a_task_that_fails_is_told_once_and_tried_later_and_later() {
 fn locks_that_are_held_for_long_are_not_waited_for_and_stop_nobody_else() {
     let cluster = start(&["audit_log.retention_interval=1s", "max_worker_processes=20"]);
     let tables = [
-        "audit_log.event_default",
+        "audit_log.event_unplaced",
         "audit_log.retention_rule",
         "audit_log.counted_until",
         "audit_log.feed_epoch",

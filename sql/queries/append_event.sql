@@ -1,4 +1,4 @@
-INSERT INTO audit_log.event (
+INSERT INTO audit_log.{table} (
   occurred_at, feed, recorded_at, relation_id, operation, id, organization_id, category,
   target_type, target_id, target_name, actor_type, actor_id, actor_name, actor_email,
   effective_actor_type, effective_actor_id, effective_actor_name, effective_actor_email,

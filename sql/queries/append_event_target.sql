@@ -1,2 +1,2 @@
-INSERT INTO audit_log.event_target (occurred_at, event_id, organization_id, target_type, target_id)
+INSERT INTO audit_log.{table} (occurred_at, event_id, organization_id, target_type, target_id)
 VALUES ($1, $2, $3, $4, $5)

@@ -16,6 +16,11 @@ WITH pair AS MATERIALIZED (
   USING gone g CROSS JOIN LATERAL pg_catalog.jsonb_array_elements(g.targets) o
   WHERE t.occurred_at >= $2 AND t.occurred_at < $3
     AND t.target_id = o.value ->> 'id' AND t.occurred_at = g.occurred_at AND t.event_id = g.id
+), unplaced AS (
+  DELETE FROM audit_log.event_target_unplaced t
+  USING gone g CROSS JOIN LATERAL pg_catalog.jsonb_array_elements(g.targets) o
+  WHERE t.occurred_at >= $2 AND t.occurred_at < $3
+    AND t.target_id = o.value ->> 'id' AND t.occurred_at = g.occurred_at AND t.event_id = g.id
 ), until AS (
   INSERT INTO audit_log.purged_until AS p (organization_id, until)
   SELECT g.organization_id, pg_catalog.max(g.occurred_at) + interval '1 microsecond' FROM gone g GROUP BY g.organization_id

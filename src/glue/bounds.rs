@@ -2,8 +2,7 @@
 
 use pgrx::pg_sys;
 
-/// The instants of a partition, or of a gap that the default partition serves; PostgreSQL's
-/// microseconds, `upper` excluded.
+/// The instants of a partition, or of a gap that has none; PostgreSQL's microseconds, `upper` excluded.
 #[derive(Clone, Copy)]
 pub struct Range {
     lower: i64,
@@ -111,14 +110,16 @@ pub unsafe fn partitions(
     }
 }
 
-/// The partition for an instant and the range it serves.
+/// The range around an instant, and its partition where it has one.
 ///
 /// # Safety
 /// The description is of a table partitioned by ranges of one timestamptz.
-pub unsafe fn partition_for(desc: pg_sys::PartitionDesc, at: i64) -> Option<(Range, pg_sys::Oid)> {
+pub unsafe fn partition_for(desc: pg_sys::PartitionDesc, at: i64) -> (Range, Option<pg_sys::Oid>) {
     // SAFETY: by contract.
     unsafe {
-        let bounds = Bounds::of(desc)?;
+        let Some(bounds) = Bounds::of(desc) else {
+            return (Range { lower: i64::MIN, upper: i64::MAX }, None);
+        };
         let (mut low, mut high) = (0, bounds.count());
         while low < high {
             let middle = (low + high) / 2;
@@ -127,7 +128,7 @@ pub unsafe fn partition_for(desc: pg_sys::PartitionDesc, at: i64) -> Option<(Ran
                 false => high = middle,
             }
         }
-        let place = bounds.partition(low).or_else(|| bounds.default())?;
-        (*(*desc).is_leaf.add(place)).then(|| (bounds.range(low), *(*desc).oids.add(place)))
+        let place = bounds.partition(low).or_else(|| bounds.default());
+        (bounds.range(low), place.map(|place| *(*desc).oids.add(place)))
     }
 }

@@ -1,4 +1,4 @@
-//! One partition of a log table: which it is, what indexes it has, and how rows get into it.
+//! One table of a log table's rows, mostly a partition: which it is, what indexes it has, and how rows get into it.
 
 use pgrx::pg_sys;
 
@@ -9,7 +9,7 @@ use super::log_table::{Row, Shape};
 use super::past_pgrx;
 use super::slots::{self, Slots};
 
-/// A partition that is as the install script makes it.
+/// A partition, or what is beside them, that is as the install script makes it.
 pub struct Leaf {
     parent: pg_sys::Oid,
     oid: pg_sys::Oid,
@@ -26,26 +26,29 @@ impl Leaf {
         self.oid
     }
 
-    /// The partition for an instant and the range it serves; the partition is None where it is not
-    /// as the install script makes it. All None where there is no partition at all.
+    /// Where rows of an instant go, and the range this is for: a partition, or `unplaced` where there is none.
+    /// None where it is not as the install script makes it.
     ///
     /// # Safety
     /// `parent` is a partitioned table's oid.
-    pub unsafe fn find(parent: pg_sys::Oid, at: i64, shape: &Shape) -> Option<(Range, Option<Leaf>)> {
+    pub unsafe fn find(
+        (parent, unplaced): (pg_sys::Oid, pg_sys::Oid),
+        at: i64,
+        shape: &Shape,
+    ) -> (Range, Option<Leaf>) {
         // SAFETY: by contract; relations are closed again, their locks are kept.
         unsafe {
             let relation = pg_sys::table_open(parent, ROW_EXCLUSIVE);
             let plain = no_triggers_on_insert(relation) && !(*(*relation).rd_rel).relhasrules;
-            let found = partition_for(pg_sys::RelationGetPartitionDesc(relation, true), at);
+            let (range, oid) = partition_for(pg_sys::RelationGetPartitionDesc(relation, true), at);
             pg_sys::table_close(relation, NO_LOCK);
-            let (range, oid) = found?;
-            let leaf = pg_sys::try_table_open(oid, ROW_EXCLUSIVE);
+            let leaf = pg_sys::try_table_open(oid.unwrap_or(unplaced), ROW_EXCLUSIVE);
             if leaf.is_null() {
-                return Some((range, None));
+                return (range, None);
             }
             let found = if plain && is_plain(leaf, shape) { Leaf::of(parent, leaf) } else { None };
             pg_sys::table_close(leaf, NO_LOCK);
-            Some((range, found))
+            (range, found)
         }
     }
 

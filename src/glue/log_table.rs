@@ -28,6 +28,8 @@ const MOST_COLUMNS: usize = 32;
 /// What a log table is known to look like.
 pub struct Shape {
     pub table: &'static CStr,
+    /// Where rows are whose time has no partition.
+    pub unplaced: &'static CStr,
     /// In the table's order. The first is the timestamptz it is partitioned by.
     pub columns: &'static [Column],
 }
@@ -63,7 +65,8 @@ impl Row {
 /// A log table as this session knows it.
 pub struct LogTable {
     shape: &'static Shape,
-    parent: Cell<Option<pg_sys::Oid>>,
+    /// The partitioned table, and the one beside it.
+    tables: Cell<Option<(pg_sys::Oid, pg_sys::Oid)>>,
     desc: Cell<pg_sys::TupleDesc>,
     slots: RefCell<Slots>,
     /// Of each range of time looked up so far its partition, None where it needs an INSERT.
@@ -76,7 +79,7 @@ impl LogTable {
     pub const fn new(shape: &'static Shape) -> Self {
         LogTable {
             shape,
-            parent: Cell::new(None),
+            tables: Cell::new(None),
             desc: Cell::new(std::ptr::null_mut()),
             slots: RefCell::new(Slots::new()),
             ranges: RefCell::new(Vec::new()),
@@ -88,7 +91,7 @@ impl LogTable {
     pub fn relation_changed(&self, relation: Option<pg_sys::Oid>) {
         self.invalidations.set(self.invalidations.get() + 1);
         let concerns = relation.is_none_or(|changed| {
-            self.parent.get() == Some(changed)
+            self.is_table(changed)
                 || self
                     .ranges
                     .borrow()
@@ -97,29 +100,34 @@ impl LogTable {
         });
         if concerns {
             self.ranges.borrow_mut().clear();
-            if relation.is_none() || relation == self.parent.get() {
-                self.parent.set(None);
+            if relation.is_none_or(|changed| self.is_table(changed)) {
+                self.tables.set(None);
             }
         }
     }
 
     /// Whether the table is known at the moment.
     pub fn is_known(&self) -> bool {
-        self.parent.get().is_some()
+        self.tables.get().is_some()
+    }
+
+    fn is_table(&self, relation: pg_sys::Oid) -> bool {
+        self.tables.get().is_some_and(|(parent, unplaced)| relation == parent || relation == unplaced)
     }
 
     /// Whether a relation is the table, or a partition that was written to, wherever it is kept.
     pub fn is(&self, relation: pg_sys::Oid) -> bool {
         let is_leaf = |leaf: &Option<Rc<Leaf>>| leaf.as_ref().is_some_and(|leaf| leaf.oid() == relation);
-        self.parent.get() == Some(relation) || self.ranges.borrow().iter().any(|(_, leaf)| is_leaf(leaf))
+        self.is_table(relation) || self.ranges.borrow().iter().any(|(_, leaf)| is_leaf(leaf))
     }
 
     /// Whether rows can be formed: the table is there and has the columns this library knows.
-    fn known(&self) -> Option<pg_sys::Oid> {
-        if let Some(parent) = self.parent.get() {
-            return Some(parent);
+    fn known(&self) -> Option<(pg_sys::Oid, pg_sys::Oid)> {
+        if let Some(tables) = self.tables.get() {
+            return Some(tables);
         }
-        let oid = super::backend::relation_oid(self.shape.table)?;
+        let [oid, unplaced] = [self.shape.table, self.shape.unplaced].map(super::backend::relation_oid);
+        let (oid, unplaced) = (oid?, unplaced?);
         let mut slots = self.slots.try_borrow_mut().ok()?;
         // SAFETY: the relation exists; its descriptor is copied while it is open.
         unsafe {
@@ -135,9 +143,9 @@ impl LogTable {
                 pg_sys::MemoryContextSwitchTo(old);
             }
             pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
-            fits.then(|| self.parent.set(Some(oid)))?;
+            fits.then(|| self.tables.set(Some((oid, unplaced))))?;
         }
-        Some(oid)
+        Some((oid, unplaced))
     }
 
     /// Forms a row in a memory context; None where only an INSERT will do.
@@ -204,10 +212,10 @@ impl LogTable {
         if let Some((range, leaf)) = found {
             return leaf.map(|leaf| (range, leaf));
         }
-        let parent = self.known()?;
+        let tables = self.known()?;
         let seen = self.invalidations.get();
-        // SAFETY: the parent exists: its oid is current as of the last invalidation.
-        let (range, leaf) = unsafe { Leaf::find(parent, at, self.shape) }?;
+        // SAFETY: the tables exist: their oids are current as of the last invalidation.
+        let (range, leaf) = unsafe { Leaf::find(tables, at, self.shape) };
         let leaf = leaf.map(Rc::new);
         if seen == self.invalidations.get() {
             self.ranges.borrow_mut().push((range, leaf.clone()));

@@ -34,16 +34,18 @@ pub enum Opened {
     Gone,
 }
 
-/// The partitions of a log table in the window `start..end`, the newest first, then the default one.
+/// The partitions of a log table in the window `start..end`, the newest first, then what is beside them.
 pub fn of_table(shape: &Shape, start: i64, end: i64) -> Vec<(Option<Range>, pg_sys::Oid)> {
     let Some(oid) = super::backend::relation_oid(shape.table) else { return Vec::new() };
     // SAFETY: the table exists, and is partitioned by ranges of its first column; its lock is kept.
-    unsafe {
+    let mut found = unsafe {
         let relation = pg_sys::table_open(oid, ACCESS_SHARE);
         let found = bounds::partitions(pg_sys::RelationGetPartitionDesc(relation, true), start, end);
         pg_sys::table_close(relation, NO_LOCK);
         found
-    }
+    };
+    found.extend(super::backend::relation_oid(shape.unplaced).map(|oid| (None, oid)));
+    found
 }
 
 /// The partition of a table for a value of its key, a date or a timestamptz as PostgreSQL counts it.
@@ -53,11 +55,11 @@ pub fn for_key(table: pg_sys::Oid, key: i64) -> Option<pg_sys::Oid> {
         let relation = pg_sys::table_open(table, ACCESS_SHARE);
         let found = bounds::partition_for(pg_sys::RelationGetPartitionDesc(relation, true), key);
         pg_sys::table_close(relation, NO_LOCK);
-        found.map(|(_, oid)| oid)
+        found.1
     }
 }
 
-/// The instant a partition begins with; None for the default one.
+/// The instant a partition begins with; None for what is beside them.
 pub fn start(shape: &Shape, partition: pg_sys::Oid) -> Option<i64> {
     let all = of_table(shape, i64::MIN, i64::MAX);
     all.into_iter().find(|(_, oid)| *oid == partition)?.0.map(|range| range.lower())

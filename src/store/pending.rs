@@ -137,7 +137,8 @@ fn write_rows(table: Table, rows: &[Row]) -> Result<(), AuditError> {
 /// The way for partitions that are not as the install script makes them.
 fn insert(table: Table, values: &[Option<pg_sys::Datum>]) -> Result<(), AuditError> {
     let args: Vec<Arg> = tables::typed(table, values).map(|(oid, datum)| Arg::datum(oid, datum)).collect();
-    spi::execute(table.insert(), &args).map(drop)
+    let at = values.first().copied().flatten().map_or(0, |at| at.value() as i64);
+    spi::execute(&table.insert(at), &args).map(drop)
 }
 
 /// Lets go of what is written for good, and of memory that nothing is in.

@@ -53,7 +53,7 @@ impl Reading<'_> {
                     found.settle();
                 }
                 None => {
-                    // Of the default partition only what is newer than the last one found elsewhere.
+                    // Of what is beside the partitions only what is newer than the last one found elsewhere.
                     let start = found.oldest().filter(|_| found.is_full()).unwrap_or(self.start);
                     let mut others = Newest::new(all, keeps_rows);
                     self.visit(oid, start, self.end(), &mut others)?;

@@ -5,6 +5,7 @@ use pgrx::pg_sys;
 
 use super::feed;
 use super::guard::Lifted;
+use super::tables::{self, Table};
 use crate::glue::backend;
 use crate::glue::spi::{self, Arg};
 use crate::glue::srf::Output;
@@ -34,17 +35,14 @@ pub fn remove_expired(
     spi::select_latest(&sql, &args, |rows| rows.iter().try_for_each(|row| output.put(&row)))
 }
 
-/// Moves the rows of `lower..upper` from a default partition to the table of a partition to be; how many.
-pub fn move_entries(
-    source: pg_sys::Oid,
-    target: pg_sys::Oid,
-    lower: i64,
-    upper: i64,
-) -> Result<i64, AuditError> {
-    let default_ones = [c"event_default", c"event_target_default"].map(backend::relation_oid);
-    if !default_ones.contains(&Some(source)) || !backend::is_in_log_schema(target) {
-        return Err(AuditError::internal("entries are moved from a default partition to a partition only"));
-    }
+/// Moves the rows of `lower..upper` that are beside the partitions to one of these; how many.
+pub fn move_entries(target: pg_sys::Oid, lower: i64, upper: i64) -> Result<i64, AuditError> {
+    let of_target =
+        |table: &Table| tables::partitions(*table, lower, upper).iter().any(|(_, oid)| *oid == target);
+    let source = Table::ALL.into_iter().find(of_target).and_then(Table::unplaced);
+    let Some(source) = source.filter(|source| *source != target) else {
+        return Err(AuditError::internal("entries are moved to partitions of the log only"));
+    };
     super::pending::write()?;
     let sql = include_str!("../../sql/queries/move_entries.sql")
         .replace("{source}", &name_of(source)?)

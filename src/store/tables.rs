@@ -23,17 +23,30 @@ impl Table {
 
     const fn shape(self) -> &'static Shape {
         match self {
-            Table::Event => &Shape { table: c"event", columns: &EVENT_COLUMNS },
-            Table::EventTarget => &Shape { table: c"event_target", columns: &EVENT_TARGET_COLUMNS },
+            Table::Event => &Shape { table: c"event", unplaced: c"event_unplaced", columns: &EVENT_COLUMNS },
+            Table::EventTarget => &Shape {
+                table: c"event_target",
+                unplaced: c"event_target_unplaced",
+                columns: &EVENT_TARGET_COLUMNS,
+            },
         }
     }
 
-    /// The statement that inserts a row, a parameter a column.
-    pub fn insert(self) -> &'static str {
-        match self {
+    /// The statement that inserts a row of an instant, a parameter a column.
+    pub fn insert(self, at: i64) -> String {
+        let statement = match self {
             Table::Event => include_str!("../../sql/queries/append_event.sql"),
             Table::EventTarget => include_str!("../../sql/queries/append_event_target.sql"),
-        }
+        };
+        let Shape { table, unplaced, .. } = self.shape();
+        let has_none =
+            backend::relation_oid(table).is_some_and(|table| partition::for_key(table, at).is_none());
+        statement.replace("{table}", &if has_none { unplaced } else { table }.to_string_lossy())
+    }
+
+    /// Where rows are whose time has no partition.
+    pub fn unplaced(self) -> Option<pg_sys::Oid> {
+        backend::relation_oid(self.shape().unplaced)
     }
 }
 
@@ -121,12 +134,12 @@ pub fn of<T>(table: Table, run: impl FnOnce(&LogTable) -> T) -> T {
 }
 
 /// A table's partitions in the window `start..end` of PostgreSQL's microseconds, the newest first, then
-/// the default one.
+/// what is beside them.
 pub fn partitions(table: Table, start: i64, end: i64) -> Vec<(Option<Range>, pg_sys::Oid)> {
     partition::of_table(table.shape(), start, end)
 }
 
-/// The instant a partition of `event` begins with; None for the default one.
+/// The instant a partition of `event` begins with; None for what is beside them.
 pub fn partition_start(partition: pg_sys::Oid) -> Option<i64> {
     partition::start(Table::Event.shape(), partition)
 }

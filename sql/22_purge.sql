@@ -94,7 +94,7 @@ BEGIN
   FOR partition, lower, upper IN
     SELECT b.partition, b.lower, b.upper FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower < line
     UNION ALL
-    SELECT 'audit_log.event_default', '-infinity', 'infinity' WHERE line IS NOT NULL
+    SELECT 'audit_log.event_unplaced', '-infinity', 'infinity' WHERE line IS NOT NULL
     ORDER BY 2
   LOOP
     SELECT x.* INTO seen FROM audit_log.examined x JOIN pg_catalog.pg_class c ON c.relname = x.partition WHERE c.oid = due_for_purge.partition;
@@ -163,7 +163,7 @@ BEGIN
         ' AND e.organization_id = ' || pg_catalog.quote_literal(one.organization_id),
         ' AND e.target_type = ' || pg_catalog.quote_literal(one.target_type),
         ' AND e.target_id = ' || pg_catalog.quote_literal(one.target_id), ')
-        OR EXISTS (SELECT FROM audit_log.event_target t WHERE t.occurred_at >= $1 AND t.occurred_at < $2',
+        OR EXISTS (SELECT FROM audit_log.stored_event_target t WHERE t.occurred_at >= $1 AND t.occurred_at < $2',
         ' AND t.organization_id = ' || pg_catalog.quote_literal(one.organization_id),
         ' AND t.target_type = ' || pg_catalog.quote_literal(one.target_type),
         ' AND t.target_id = ' || pg_catalog.quote_literal(one.target_id), ')')
@@ -185,7 +185,7 @@ AS $$
 DECLARE
   shared boolean;
 BEGIN
-  IF EXISTS (SELECT FROM audit_log.event_target_default t WHERE t.occurred_at >= lower AND t.occurred_at < upper)
+  IF EXISTS (SELECT FROM audit_log.event_target_unplaced t WHERE t.occurred_at >= lower AND t.occurred_at < upper)
      OR EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event_target') b
                 WHERE b.lower < has_targets_elsewhere.upper AND b.upper > has_targets_elsewhere.lower
                   AND (b.lower < has_targets_elsewhere.lower OR b.upper > has_targets_elsewhere.upper)) THEN

@@ -10,7 +10,7 @@ BEGIN
   FOR i IN 1 .. 20 LOOP
     BEGIN
       LOCK TABLE ONLY audit_log.event, ONLY audit_log.event_target, ONLY audit_log.activity, ONLY audit_log.named,
-                 ONLY audit_log.event_default, ONLY audit_log.event_target_default, ONLY audit_log.activity_default, ONLY audit_log.named_default
+                 ONLY audit_log.activity_default, ONLY audit_log.named_default
         IN ACCESS EXCLUSIVE MODE;
       EXECUTE (SELECT 'LOCK TABLE ONLY ' || pg_catalog.string_agg(p::text, ', ONLY ') || ' IN ACCESS EXCLUSIVE MODE' FROM pg_catalog.unnest(partitions) p);
       RETURN true;
@@ -98,6 +98,7 @@ BEGIN
   END IF;
   PERFORM audit_log.record_removals(removed);
   DELETE FROM audit_log.examined x WHERE x.partition = name;
+  DELETE FROM audit_log.partition_known k WHERE k.partition = name;
   RETURN coalesce(removed, '{}');
 END
 $$;
@@ -116,7 +117,7 @@ AS $$
   WHERE b.upper <= (SELECT e.upper FROM ends e)
     AND NOT EXISTS (SELECT FROM stays s WHERE s.lower < b.upper AND s.upper > b.lower)
     -- Their names are kept with the first day of their week.
-    AND NOT EXISTS (SELECT FROM audit_log.event_default d WHERE d.occurred_at >= b.lower
+    AND NOT EXISTS (SELECT FROM audit_log.event_unplaced d WHERE d.occurred_at >= b.lower
                     AND d.occurred_at < b.upper + CASE parent WHEN 'audit_log.event_target'::regclass THEN interval '0' ELSE interval '7 days' END)
 $$;
 COMMENT ON FUNCTION audit_log.goes_with(regclass[]) IS 'The partitions of other tables that are of no use once these of event are dropped. Internal.';
@@ -149,7 +150,9 @@ BEGIN
       EXECUTE pg_catalog.format('SELECT NOT EXISTS (SELECT FROM %s)', one.partition) INTO is_empty;
       CONTINUE WHEN NOT is_empty;
     END IF;
-    CONTINUE WHEN NOT audit_log.is_all_expired(one.partition, one.lower, one.upper, at);
+    CONTINUE WHEN NOT audit_log.is_all_expired(one.partition, one.lower, one.upper, at)
+      -- The counts of its days are those of both.
+      OR EXISTS (SELECT FROM audit_log.event_unplaced u WHERE u.occurred_at >= one.lower AND u.occurred_at < one.upper);
     removed := removed || audit_log.before_drop(one.partition, one.lower, one.upper);
     going := going || one.partition;
     -- The days that it has as a whole.
@@ -186,12 +189,12 @@ BEGIN
     DELETE FROM audit_log.activity a WHERE a.day >= pg_catalog.lower(days[i]) AND a.day < pg_catalog.upper(days[i]);
     DELETE FROM audit_log.named n WHERE n.day = firsts[i]
       AND NOT EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower::date = firsts[i])
-      AND NOT EXISTS (SELECT FROM audit_log.event_default d WHERE d.occurred_at >= firsts[i]::timestamptz AND d.occurred_at < firsts[i]::timestamptz + interval '7 days');
+      AND NOT EXISTS (SELECT FROM audit_log.event_unplaced d WHERE d.occurred_at >= firsts[i]::timestamptz AND d.occurred_at < firsts[i]::timestamptz + interval '7 days');
     -- Others have names under the same day.
     IF EXISTS (SELECT FROM audit_log.named n WHERE n.day = firsts[i]) THEN
       PERFORM audit_log.names_are_stale(coalesce(
         (SELECT c.relname FROM audit_log.partition_bounds('audit_log.event') b JOIN pg_catalog.pg_class c ON c.oid = b.partition
-         WHERE b.lower::date = firsts[i] LIMIT 1), 'event_default'));
+         WHERE b.lower::date = firsts[i] LIMIT 1), 'event_unplaced'));
     END IF;
   END LOOP;
 END

@@ -49,7 +49,7 @@ BEGIN
   FOR partition IN
     SELECT b.partition FROM audit_log.partition_bounds('audit_log.event') b
     WHERE b.lower <= now AND (b.upper > counted.counted_at OR counted.counted_at IS NULL)
-    UNION ALL SELECT 'audit_log.event_default'
+    UNION ALL SELECT 'audit_log.event_unplaced'
   LOOP
     EXECUTE pg_catalog.format('SELECT pg_catalog.count(*) + $2 FROM (SELECT FROM %s e WHERE e.feed >= $1 ORDER BY e.feed LIMIT 100001 - $2) e', partition)
     INTO waiting USING coalesce((counted.epoch::bigint << 48) | pg_catalog.pg_snapshot_xmax(counted.snapshot)::text::bigint, 0), waiting;
@@ -70,11 +70,13 @@ AS $$
 DECLARE
   found boolean;
 BEGIN
-  EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %1$s_default WHERE %2$I >= $1 AND %2$I < $2)', parent, audit_log.partition_key(parent)) INTO found USING lower, upper;
-  RETURN found;
+  IF audit_log.partition_key(parent) = 'day' THEN
+    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s_default WHERE day >= $1 AND day < $2)', parent) INTO found USING lower::date, upper::date;
+  END IF;
+  RETURN coalesce(found, false);
 END
 $$;
-COMMENT ON FUNCTION audit_log.is_in_default(regclass, timestamptz, timestamptz) IS 'Whether the default partition of a table of the log has rows of a range. Internal.';
+COMMENT ON FUNCTION audit_log.is_in_default(regclass, timestamptz, timestamptz) IS 'Whether the default partition of a table of the log, where it has one, has rows of a range. Internal.';
 
 CREATE FUNCTION audit_log.attach_call(parent regclass, relation regclass) RETURNS text
   LANGUAGE plpgsql STABLE
@@ -105,7 +107,7 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.attach_call(regclass, regclass) IS 'The statement that makes a table a partition again by whose name it is called; NULL where it does not fit there. Internal.';
 
-CREATE FUNCTION audit_log.doctor_partitions() RETURNS SETOF audit_log.diagnosis
+CREATE FUNCTION audit_log.doctor_partitions(longer_than interval) RETURNS SETOF audit_log.diagnosis
   LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp
   SET TimeZone = 'UTC'
@@ -114,25 +116,31 @@ DECLARE
   now timestamptz := pg_catalog.clock_timestamp();
   unit text := audit_log.partition_interval();
   parents regclass[] := ARRAY['audit_log.event', 'audit_log.event_target', 'audit_log.activity', 'audit_log.named'];
+  unplaced timestamptz := audit_log.next_to_move();
 BEGIN
-  IF NOT EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event')) AND NOT EXISTS (SELECT FROM audit_log.event_default) THEN
+  IF NOT EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event')) AND NOT EXISTS (SELECT FROM audit_log.event_unplaced) THEN
     RETURN QUERY SELECT 'info', 'no partition yet: watch(), any other change of configuration, and the worker make them', 'audit_log.event', 'SELECT audit_log.ensure_partitions()';
   ELSE
     RETURN QUERY SELECT CASE m.ahead WHEN 0 THEN 'error' ELSE 'warning' END,
-      CASE m.ahead WHEN 0 THEN 'no partition: there is none for this moment, what is written now lands in the default one'
+      CASE m.ahead WHEN 0 THEN 'no partition: there is none for this moment, what is written now is to be moved later'
                    ELSE pg_catalog.format('no partition ahead: there is none for the %s to come', unit) END,
       m.parent::text,
-      CASE WHEN NOT audit_log.is_in_default(m.parent, m.lower, m.upper) THEN 'SELECT audit_log.ensure_partitions()'
-           WHEN audit_log.is_in_default('audit_log.event', m.lower, m.upper) THEN 'SELECT * FROM audit_log.run_retention()'
-           -- Retention goes by entries.
-           ELSE pg_catalog.format('SELECT audit_log.move_from_default(%L)', m.lower) END
+      'SELECT audit_log.ensure_partitions()'
     FROM (SELECT DISTINCT ON (r.parent) r.*, (r.lower > now)::integer AS ahead
           FROM audit_log.missing_partitions(now, 1) r
           ORDER BY r.parent, r.lower) m;
   END IF;
-  RETURN QUERY SELECT 'warning', 'entries without a partition: they had none when they were written; reading is slower, and a partition of their time cannot be made', 'audit_log.event_default',
-    'SELECT * FROM audit_log.run_retention()'
-  WHERE audit_log.next_to_move() IS NOT NULL;
+  RETURN QUERY SELECT 'warning', 'entries without a partition: they had none when they were written', 'audit_log.event_unplaced', 'SELECT * FROM audit_log.run_retention()'
+  WHERE unplaced IS NOT NULL
+    AND NOT EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower <= unplaced AND b.upper > unplaced);
+  -- Their partition is made first; moving them gives way to who began before.
+  RETURN QUERY SELECT 'warning', 'entries not moved to their partition: they wait for a transaction that began before the partition was there', 'audit_log.event_unplaced',
+    coalesce((SELECT pg_catalog.format('SELECT pg_catalog.pg_terminate_backend(%s)', a.pid) FROM pg_catalog.pg_stat_activity a
+              WHERE a.datname = pg_catalog.current_database() AND a.xact_start <= k.since ORDER BY a.xact_start LIMIT 1), 'SELECT * FROM audit_log.run_retention()')
+  FROM audit_log.partition_bounds('audit_log.event') b
+  JOIN pg_catalog.pg_class c ON c.oid = b.partition
+  JOIN audit_log.partition_known k ON k.partition = c.relname
+  WHERE b.lower <= unplaced AND b.upper > unplaced AND k.since < now - longer_than;
   RETURN QUERY SELECT 'error', 'partition not attached: nobody reads what is in it, and a partition of its name cannot be made', c.oid::regclass::text,
     coalesce(audit_log.attach_call(p.oid, c.oid), pg_catalog.format('ALTER TABLE %s RENAME TO %I', c.oid::regclass, pg_catalog.left(c.relname, 53) || '_detached'))
   FROM pg_catalog.pg_class c
@@ -140,16 +148,18 @@ BEGIN
   WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition;
 END
 $$;
-COMMENT ON FUNCTION audit_log.doctor_partitions() IS 'What is wrong with the partitions of the log. Internal.';
+COMMENT ON FUNCTION audit_log.doctor_partitions(interval) IS 'What is wrong with the partitions of the log, and what has kept entries from theirs for longer than an interval. Internal.';
 
 -- By the catalog only: no lock is waited for.
 CREATE VIEW audit_log.log_table WITH (security_invoker = true) AS
 WITH RECURSIVE tree (parent, relid, kind) AS (
-  SELECT c.relname, c.oid, c.relkind FROM pg_catalog.pg_class c WHERE c.oid IN ('audit_log.event'::regclass, 'audit_log.event_target'::regclass)
+  SELECT pg_catalog.replace(c.relname, '_unplaced', '')::name, c.oid, c.relkind
+  FROM pg_catalog.pg_class c
+  WHERE c.oid IN ('audit_log.event'::regclass, 'audit_log.event_unplaced'::regclass, 'audit_log.event_target'::regclass, 'audit_log.event_target_unplaced'::regclass)
   UNION ALL
   SELECT t.parent, c.oid, c.relkind FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.relid JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid)
 SELECT t.parent, t.relid::regclass AS relation, t.kind FROM tree t;
-COMMENT ON VIEW audit_log.log_table IS 'event, event_target and their partitions. Internal.';
+COMMENT ON VIEW audit_log.log_table IS 'event, event_target, their partitions and what is beside these. Internal.';
 
 CREATE FUNCTION audit_log.doctor_guards() RETURNS SETOF audit_log.diagnosis
   LANGUAGE sql STABLE
@@ -268,7 +278,7 @@ BEGIN
                   AND (p.at - d.keep >= d.upper AND (p.progress IS NULL OR p.progress >= d.upper)) IS NOT TRUE)
     ORDER BY d.lower LIMIT 50
   LOOP
-    is_behind := EXISTS (SELECT FROM (SELECT e.organization_id, e.target_type, e.target_id, e.targets FROM audit_log.event e
+    is_behind := EXISTS (SELECT FROM (SELECT e.organization_id, e.target_type, e.target_id, e.targets FROM audit_log.stored_event e
                                       WHERE e.organization_id = one.organization_id AND e.category = one.category AND e.occurred_at >= one.lower AND e.occurred_at < one.upper LIMIT 1000) e
                          WHERE NOT audit_log.is_held(e.organization_id, e.target_type, e.target_id, e.targets));
     EXIT WHEN is_behind;

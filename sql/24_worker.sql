@@ -91,7 +91,7 @@ BEGIN
   WHERE (i.organization_id, i.key, i.event_id) IN (
     SELECT k.organization_id, k.key, k.event_id FROM audit_log.idempotency k
     WHERE k.occurred_at < (SELECT pg_catalog.max(u.until) FROM audit_log.purged_until u)
-      AND NOT EXISTS (SELECT FROM audit_log.event e WHERE e.occurred_at = k.occurred_at AND e.id = k.event_id)
+      AND NOT EXISTS (SELECT FROM audit_log.stored_event e WHERE e.occurred_at = k.occurred_at AND e.id = k.event_id)
     LIMIT 10000);
   IF FOUND THEN
     RETURN true;
@@ -106,7 +106,7 @@ BEGIN
     RETURN false;
   END IF;
   PERFORM audit_log.lock_for_purge();
-  -- Partitions that begin on one day share it; with a Monday also what is in the default one of its week.
+  -- Partitions that begin on one day share it; with a Monday also what has none, of its week.
   days := CASE WHEN one.day IS NOT NULL THEN ARRAY[one.day] ELSE ARRAY(
     SELECT d.day FROM (SELECT DISTINCT n.day FROM audit_log.named n) d
     WHERE CASE WHEN d.day = pg_catalog.date_trunc('week', d.day)::date
@@ -119,7 +119,7 @@ BEGIN
   EXECUTE pg_catalog.format('DELETE FROM audit_log.named n
     WHERE n.day = ANY ($1) AND NOT EXISTS (
       SELECT FROM (SELECT DISTINCT e.day, e.organization_id, m.is_actor, m.type, m.id, m.name
-                   FROM (%s SELECT pg_catalog.date_trunc(''week'', e.occurred_at)::date AS day, e.* FROM audit_log.event_default e) e
+                   FROM (%s SELECT pg_catalog.date_trunc(''week'', e.occurred_at)::date AS day, e.* FROM audit_log.event_unplaced e) e
                    CROSS JOIN LATERAL audit_log.names_of(e.actor_type, e.actor_id, e.actor_name, e.effective_actor_type, e.effective_actor_id,
                      e.effective_actor_name, e.target_type, e.target_id, e.target_name, e.targets) m) k
       WHERE (k.day, k.organization_id, k.is_actor, k.type) = (n.day, n.organization_id, n.is_actor, n.type)
@@ -141,6 +141,7 @@ DECLARE
   counted integer;
   was audit_log.worker_task;
   is_locked boolean := false;
+  is_left boolean := false;
 BEGIN
   more := false;
   BEGIN
@@ -151,10 +152,12 @@ BEGIN
       WHEN 'counts' THEN PERFORM audit_log.count_entries();
       WHEN 'clear' THEN SELECT c.removed, c.more INTO removed, more FROM audit_log.clear_next(at, 20000) c;
       WHEN 'move' THEN
-        more := coalesce(audit_log.move_from_default(audit_log.next_to_move(), CASE WHEN is_worker THEN 1 ELSE 4 END), 0) > 0;
+        more := audit_log.move_unplaced() > 0;
         IF more THEN
-          PERFORM audit_log.names_are_stale('event_default');
+          PERFORM audit_log.names_are_stale('event_unplaced');
         END IF;
+        -- What must wait for somebody's transaction to end.
+        is_left := audit_log.next_to_move() IS NOT NULL;
       WHEN 'drop' THEN
         PERFORM audit_log.lock_for_purge();
         SELECT d.removed, d.dropped INTO removed, counted FROM audit_log.drop_expired(at, 4) d;
@@ -172,7 +175,7 @@ BEGIN
   VALUES (task, pg_catalog.clock_timestamp(), CASE WHEN error IS NULL THEN pg_catalog.clock_timestamp() END,
           pg_catalog.clock_timestamp() + CASE WHEN error IS NOT NULL THEN least(interval '1 hour', interval '10 seconds' * pg_catalog.power(2, least(coalesce(was.failures, 0), 20)))
                                               WHEN more THEN interval '0' ELSE audit_log.task_interval(task) END,
-          CASE WHEN more THEN at END, more OR error IS NOT NULL, CASE WHEN error IS NULL THEN 0 ELSE 1 END, error)
+          CASE WHEN more THEN at END, more OR is_left OR error IS NOT NULL, CASE WHEN error IS NULL THEN 0 ELSE 1 END, error)
   ON CONFLICT ON CONSTRAINT worker_task_pkey DO UPDATE
     SET last_run_at = EXCLUDED.last_run_at, last_success_at = coalesce(EXCLUDED.last_success_at, w.last_success_at),
         next_run_at = EXCLUDED.next_run_at, clock = EXCLUDED.clock, is_wanted = EXCLUDED.is_wanted, last_error = EXCLUDED.last_error,
@@ -243,7 +246,7 @@ DECLARE
 BEGIN
   FOR one IN
     SELECT b.partition, b.lower, b.upper FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower < line
-    UNION ALL SELECT 'audit_log.event_default', '-infinity', 'infinity'
+    UNION ALL SELECT 'audit_log.event_unplaced', '-infinity', 'infinity'
     ORDER BY 2
   LOOP
     whole := audit_log.is_all_expired(one.partition, one.lower, one.upper, at);
@@ -287,17 +290,14 @@ BEGIN
     RETURN QUERY SELECT r.* FROM pg_catalog.unnest(step.removed) r;
     EXIT WHEN NOT step.more;
   END LOOP;
+  FOR i IN 1 .. 5 LOOP
+    EXIT WHEN NOT (SELECT t.more FROM audit_log.run_task('move', at) t);
+  END LOOP;
   PERFORM audit_log.run_task('tidy', at);
-  -- and comes last to what locks all. Once something was moved all is locked: what would take long is left to the next call.
-  SELECT t.* INTO step FROM audit_log.run_task('move', at) t;
-  IF step.more THEN
-    PERFORM audit_log.run_task('partitions', at, ahead => 1);
-  ELSE
-    SELECT t.* INTO step FROM audit_log.run_task('drop', at) t;
-    RETURN QUERY SELECT r.* FROM pg_catalog.unnest(step.removed) r;
-    -- The default partitions behind their parents, as whoever writes locks them.
-    PERFORM audit_log.run_task('partitions', at);
-  END IF;
+  -- and comes last to what locks others out.
+  PERFORM audit_log.run_task('partitions', at);
+  SELECT t.* INTO step FROM audit_log.run_task('drop', at) t;
+  RETURN QUERY SELECT r.* FROM pg_catalog.unnest(step.removed) r;
 END
 $$;
-COMMENT ON FUNCTION audit_log.run_retention(boolean) IS 'Keeps the log in order where no worker does: counts, removes expired entries that no hold matches (about 200,000 looked at in a call), moves entries without a partition to one (of 4 intervals in a call), else drops up to 4 expired partitions, and makes partitions ahead. What went, a row an organization, category and partition; with dry_run what would go, in as many calls as it takes. Call it in a transaction of its own, hourly or so: what it drops is locked until that ends. What fails is a WARNING, and in worker_status. 55000 outside READ COMMITTED. Purges are recorded as retention_run.';
+COMMENT ON FUNCTION audit_log.run_retention(boolean) IS 'Keeps the log in order where no worker does: counts, removes expired entries that no hold matches (about 200,000 looked at in a call), makes a partition for entries that have none or, in a later call, moves them to it (about 100,000 in a call), makes partitions ahead, and drops up to 4 expired ones. What went, a row an organization, category and partition; with dry_run what would go, in as many calls as it takes. Call it in a transaction of its own, hourly or so: what it drops is locked until that ends. What fails is a WARNING, and in worker_status. 55000 outside READ COMMITTED. Purges are recorded as retention_run.';

@@ -271,7 +271,7 @@ DECLARE
   findings audit_log.diagnosis[] := '{}';
 BEGIN
   FOREACH checked IN ARRAY ARRAY['doctor_watches()', 'doctor_tables()', 'doctor_rights()', 'doctor_settings()', 'doctor_worker()',
-                                 'doctor_partitions()', 'doctor_guards()', 'doctor_indexes()', 'doctor_writing()', 'doctor_retention()', 'doctor_feed(''5 minutes'')'] LOOP
+                                 'doctor_partitions(''1 hour'')', 'doctor_guards()', 'doctor_indexes()', 'doctor_writing()', 'doctor_retention()', 'doctor_feed(''5 minutes'')'] LOOP
     BEGIN
       EXECUTE pg_catalog.format('SELECT pg_catalog.array_agg(d) FROM audit_log.%s d', checked) INTO found;
       findings := findings || found;
