@@ -72,51 +72,24 @@ pub unsafe fn foreign_path(
 ) -> *mut pg_sys::ForeignPath {
     let none = std::ptr::null_mut::<pg_sys::List>();
     // SAFETY: by contract; what is left out may be NULL.
-    unsafe {
-        let lateral = (*rel).lateral_relids;
-        #[cfg(feature = "pg18")]
-        return pg_sys::create_foreignscan_path(
-            root,
-            rel,
-            none.cast(),
-            rows,
-            0,
-            startup,
-            total,
-            order,
-            lateral,
-            none.cast(),
-            none,
-            none,
-        );
-        #[cfg(feature = "pg17")]
-        return pg_sys::create_foreignscan_path(
-            root,
-            rel,
-            none.cast(),
-            rows,
-            startup,
-            total,
-            order,
-            lateral,
-            none.cast(),
-            none,
-            none,
-        );
-        #[cfg(any(feature = "pg15", feature = "pg16"))]
-        return pg_sys::create_foreignscan_path(
-            root,
-            rel,
-            none.cast(),
-            rows,
-            startup,
-            total,
-            order,
-            lateral,
-            none.cast(),
-            none,
-        );
+    let lateral = unsafe { (*rel).lateral_relids };
+    macro_rules! path {
+        ([$($disabled:tt)?], [$($restrictions:tt)?]) => {
+            // SAFETY: as above.
+            unsafe {
+                pg_sys::create_foreignscan_path(
+                    root, rel, none.cast(), rows, $($disabled,)? startup, total, order, lateral, none.cast(),
+                    $($restrictions,)? none,
+                )
+            }
+        };
     }
+    #[cfg(feature = "pg18")]
+    return path!([0], [none]);
+    #[cfg(feature = "pg17")]
+    return path!([], [none]);
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    return path!([], []);
 }
 
 /// Whether a wanted order is an ascending one.

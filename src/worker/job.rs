@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use audit_log_model::AuditError;
 
-use crate::glue::board;
+use crate::glue::board::{self, Place};
 use crate::glue::spi::{self, Arg};
 use crate::glue::{backend, background};
 
@@ -30,6 +30,12 @@ pub fn run(place: usize) {
     let Some(place) = board::places().get(place) else { return };
     // In this order: whoever wants to keep it out pauses it, and then looks who is at work.
     place.worker.store(backend::process(), SeqCst);
+    serve(place);
+    // The number may soon be another process's.
+    place.worker.store(0, SeqCst);
+}
+
+fn serve(place: &Place) {
     let begin = backend::now_unix_micros();
     let pause = place.paused_until.load(SeqCst);
     if pause > begin {
