@@ -247,29 +247,39 @@ DECLARE
   lowers timestamptz[] := '{}';
   uppers timestamptz[] := '{}';
   created integer := 0;
+  of_entries integer;
 BEGIN
   IF NOT EXISTS (SELECT FROM audit_log.missing_partitions(at, ahead)) THEN
     RETURN 0;
   END IF;
   -- One session at a time, by a lock that nobody else may take.
   LOCK TABLE audit_log.feed_epoch IN SHARE UPDATE EXCLUSIVE MODE;
-  FOR missing IN SELECT m.* FROM audit_log.missing_partitions(at, ahead) m LOOP
-    IF audit_log.partition_key(missing.parent) = 'occurred_at' THEN
-      created := created + audit_log.create_partition(missing.parent, missing.lower, missing.upper)::integer;
-    ELSIF created + pg_catalog.cardinality(children) < most OR most IS NULL THEN
-      -- Attached together at the end: from the first of these readers of counts wait until the transaction ends.
+  FOR missing IN SELECT m.* FROM audit_log.missing_partitions(at, ahead) m WHERE audit_log.partition_key(m.parent) = 'occurred_at' LOOP
+    created := created + audit_log.create_partition(missing.parent, missing.lower, missing.upper)::integer;
+    EXIT WHEN created >= most;
+  END LOOP;
+  of_entries := created;
+  BEGIN
+    FOR missing IN SELECT m.* FROM audit_log.missing_partitions(at, ahead) m WHERE audit_log.partition_key(m.parent) = 'day' LOOP
+      EXIT WHEN created + pg_catalog.cardinality(children) >= most;
       child := audit_log.build_partition(missing.parent, missing.lower, missing.upper);
       CONTINUE WHEN child IS NULL;
       parents := parents || missing.parent;
       children := children || child;
       lowers := lowers || missing.lower;
       uppers := uppers || missing.upper;
+    END LOOP;
+    -- Together: from the first of these on readers of counts wait until the transaction ends.
+    FOR i IN 1 .. pg_catalog.cardinality(children) LOOP
+      created := created + audit_log.attach_built(parents[i], children[i], lowers[i], uppers[i])::integer;
+    END LOOP;
+  EXCEPTION WHEN lock_not_available THEN
+    -- They have their default partition meanwhile; those of entries are not given up for it.
+    IF of_entries = 0 THEN
+      RAISE;
     END IF;
-    EXIT WHEN created + pg_catalog.cardinality(children) >= most;
-  END LOOP;
-  FOR i IN 1 .. pg_catalog.cardinality(children) LOOP
-    created := created + audit_log.attach_built(parents[i], children[i], lowers[i], uppers[i])::integer;
-  END LOOP;
+    created := of_entries;
+  END;
   RETURN created;
 END
 $$;

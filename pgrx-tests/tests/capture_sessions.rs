@@ -41,7 +41,7 @@ fn count(db: &mut Db) -> String {
 }
 
 /// A session, and what the server told it besides results.
-fn session_with_notices(db: &Db, user: &str) -> (Client, Arc<Mutex<Vec<String>>>) {
+pub fn session_with_notices(db: &Db, user: &str) -> (Client, Arc<Mutex<Vec<String>>>) {
     let notices = Arc::new(Mutex::new(Vec::new()));
     let seen = notices.clone();
     let mut config = cluster().config(&db.name);
