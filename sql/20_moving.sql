@@ -71,6 +71,7 @@ COMMENT ON FUNCTION audit_log.is_known_to_all(regclass) IS 'Whether every transa
 CREATE FUNCTION audit_log.make_partitions_of(at timestamptz, OUT created integer, OUT taken text)
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
+  SET lock_timeout = '40ms'
 AS $$
 DECLARE
   unit text := audit_log.partition_interval();
