@@ -254,6 +254,45 @@ fn a_name_that_is_taken_stops_nothing_else() {
     assert_eq!(db.one("SELECT count(*) FROM audit_log.event_unplaced"), "0");
 }
 
+/// However long the transaction stays open that makes partitions or moves entries, who writes and lists waits for nothing.
+#[test]
+fn nobody_who_writes_or_lists_waits_while_they_are_made_and_filled() {
+    let mut db = Db::new();
+    db.run("SELECT audit_log.set_retention(NULL); CREATE TABLE job (id int PRIMARY KEY); SELECT audit_log.watch('job')");
+    let old = "SELECT audit_log.record('job_created', 'old', targets => '[{\"type\": \"user\", \"id\": \"u1\"}]', occurred_at => '2025-05-05Z')";
+    let (mut maker, mut other) = (db.session(), db.session());
+    run(&mut other, "SET lock_timeout = '100ms'");
+    db.run(old);
+    let work = ["ensure_partitions(8)", "move_unplaced()", "move_unplaced()"];
+    for (n, work) in work.into_iter().enumerate() {
+        run(&mut maker, "BEGIN");
+        assert_ne!(one(&mut maker, &format!("SELECT audit_log.{work}")), "0", "{work}");
+        run(&mut other, &format!("INSERT INTO job VALUES ({n}); DELETE FROM job"));
+        for record in
+            [old, "SELECT audit_log.record('job_created', occurred_at => now() + interval '5 weeks')"]
+        {
+            run(&mut other, record);
+        }
+        for found in [
+            "list(target_ids => '{old}', start_date => '2025-05-01Z', end_date => '2025-06-01Z')",
+            "entry_target WHERE target_id = 'u1'",
+        ] {
+            assert_eq!(
+                one(&mut other, &format!("SELECT count(*) FROM audit_log.{found}")),
+                (n + 2).to_string(),
+                "{work}, {found}"
+            );
+        }
+        run(
+            &mut other,
+            "SELECT count(*) FROM audit_log.sync(audit_log.sync_start('1970-01-01Z')), audit_log.feed",
+        );
+        run(&mut maker, "COMMIT");
+    }
+    move_all(&mut db.client);
+    assert_eq!(db.one("SELECT count(*) FROM audit_log.event WHERE target_id = 'old'"), "4");
+}
+
 /// Counts and names have their default partition; entries need theirs.
 #[test]
 fn who_reads_counts_for_long_keeps_only_their_partitions_from_being_made() {
