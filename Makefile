@@ -6,7 +6,7 @@ MAJOR ?= 15
 embedded = target/postgres/$(1)/bin/pg_config
 
 .NOTPARALLEL:
-.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 test-asserts test-clients fuzz bench-capture bench-instructions bench-list bench-sync prerequisites clean
+.PHONY: help demo test lint install test-model test-pg15 test-pg16 test-pg17 test-pg18 test-asserts test-clients fuzz bench-capture bench-instructions bench-list bench-sync bench-purge prerequisites clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -70,6 +70,10 @@ bench-list: prerequisites
 # What reading by sync, feed and export costs, on the same log; ARGS="--only read,poll …".
 bench-sync: prerequisites
 	@bench/run.sh sync $(ARGS)
+
+# What dropping an expired partition takes, and who waits for it.
+bench-purge: prerequisites
+	@bench/run.sh purge $(ARGS)
 
 install:
 	@scripts/install.sh '$(PG_CONFIG)' release

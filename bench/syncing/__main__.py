@@ -9,10 +9,11 @@ import time
 import psycopg
 
 from listing import generate
+from shared import report
 from shared.circumstances import circumstances
 from shared.server import Server
 from shared.terminal import say
-from syncing import export, options, poll, read, report
+from syncing import export, options, poll, read
 from syncing.run import Run, log_of
 
 MEASURES = {"read": read, "poll": poll, "export": export}
@@ -44,13 +45,10 @@ def synced(server: Server, chosen: argparse.Namespace) -> None:
             MEASURES[phase].measure(run)
             print(report.table(run.figures, phase), flush=True)
             print(f"   {time.monotonic() - begun:.0f} seconds", flush=True)
-    chosen.out.mkdir(parents=True, exist_ok=True)
     counted = ("entries", "read", "calls", "rounds", "only")
     about = {**circumstances(server), "options": {name: getattr(chosen, name) for name in counted}}
-    report.write(chosen.out, run.figures, about)
     print(report.summary(run.figures))
-    say("Written: syncing.json, syncing.csv")
-    print(f"   {chosen.out}")
+    report.write(chosen.out, "syncing", run.figures, about)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Iterator
 
+from shared.figures import Figures
 from shared.server import Server
-from syncing.figures import Figures
 from syncing.session import Reading
 
 

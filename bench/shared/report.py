@@ -1,4 +1,4 @@
-"""The results: tables for the terminal, syncing.json with everything, syncing.csv with a figure a row."""
+"""Results: tables for the terminal, a JSON file with everything, a CSV file with a figure a row."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from shared.terminal import number
-from syncing.figures import Figure, Figures
+from shared.figures import Figure, Figures
+from shared.terminal import number, say
 
 
 def table(figures: Figures, phase: str) -> str:
@@ -45,15 +45,18 @@ def summary(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def write(out: Path, figures: Figures, about: dict) -> None:
-    """Writes syncing.json, its figures by name, and syncing.csv."""
+def write(out: Path, name: str, figures: Figures, about: dict) -> None:
+    """Writes NAME.json, its figures by name, and NAME.csv, and says so."""
+    out.mkdir(parents=True, exist_ok=True)
     named = {one.name: {**asdict(one), "value": one.value, "lowest": min(one.rounds), "highest": max(one.rounds), "met": one.met}
              for one in figures}
-    (out / "syncing.json").write_text(json.dumps({**about, "figures": named}, indent=1, ensure_ascii=False) + "\n")
-    with (out / "syncing.csv").open("w", newline="") as file:
+    (out / f"{name}.json").write_text(json.dumps({**about, "figures": named}, indent=1, ensure_ascii=False) + "\n")
+    with (out / f"{name}.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["phase", "name", "about", "unit", "value", "lowest", "highest", "rounds", "reach", "met"])
         for one in figures:
             values = [f"{value:.6g}" for value in (one.value, min(one.rounds), max(one.rounds))]
             met = "" if one.met is None else "yes" if one.met else "no"
             writer.writerow([one.phase, one.name, one.about, one.unit, *values, len(one.rounds), reach(one), met])
+    say(f"Written: {name}.json, {name}.csv")
+    print(f"   {out}")

@@ -1,0 +1,1 @@
+"""What a purge costs: make bench-purge."""
