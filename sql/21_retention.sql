@@ -72,7 +72,8 @@ BEGIN
   IF category IS NOT NULL THEN
     PERFORM audit_log.check_vocabulary('category', ARRAY[category]);
   END IF;
-  IF keep < interval '0' OR keep > interval '1000 years' THEN
+  -- No part of it may be negative: a month less 29 days is now and then nothing at all.
+  IF keep::text LIKE '%-%' OR keep > interval '1000 years' THEN
     RAISE EXCEPTION 'entries cannot be kept for %', keep
       USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: keep', HINT = 'Give an interval such as ''90 days'', or NULL to keep them for ever.';
   END IF;
@@ -89,7 +90,7 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON FUNCTION audit_log.set_retention(interval, text, text) IS 'Keeps entries so long after occurred_at, of an organization, a category, both, or everything; the most specific rule wins. NULL keeps them for ever. 22023 where the interval is negative or over 1000 years, or the category unknown. Recorded as retention_changed.';
+COMMENT ON FUNCTION audit_log.set_retention(interval, text, text) IS 'Keeps entries so long after occurred_at, of an organization, a category, both, or everything; the most specific rule wins. NULL keeps them for ever. 22023 where the interval or a part of it is negative, or it is over 1000 years, or the category unknown. Recorded as retention_changed.';
 
 CREATE FUNCTION audit_log.unset_retention(organization text DEFAULT NULL, category text DEFAULT NULL) RETURNS boolean
   LANGUAGE plpgsql SECURITY DEFINER

@@ -26,8 +26,17 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION audit_log.worker_tasks() IS 'The tasks of the worker, in the order they are run in at first. Internal.';
 
+CREATE FUNCTION audit_log.task_interval(task text) RETURNS interval
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+RETURN CASE task WHEN 'counts' THEN interval '1 minute' WHEN 'move' THEN interval '10 minutes' WHEN 'partitions' THEN interval '1 hour'
+            -- 0 is never.
+            ELSE nullif(coalesce(pg_catalog.current_setting('audit_log.retention_interval', true), '1h')::interval, interval '0') END;
+COMMENT ON FUNCTION audit_log.task_interval(text) IS 'How often the worker runs a task; NULL: never. Internal.';
+
 CREATE VIEW audit_log.worker_status WITH (security_invoker = true) AS
-SELECT t.task, t.description, w.last_run_at AS last_run, w.last_success_at AS last_success, w.next_run_at AS next_run, coalesce(w.failures, 0) AS failures, w.last_error
+SELECT t.task, t.description, w.last_run_at AS last_run, w.last_success_at AS last_success,
+       CASE WHEN audit_log.task_interval(t.task) IS NOT NULL THEN w.next_run_at END AS next_run, coalesce(w.failures, 0) AS failures, w.last_error
 FROM audit_log.worker_tasks() t
 LEFT JOIN audit_log.worker_task w ON w.task = t.task
 ORDER BY t.place;
@@ -36,7 +45,7 @@ COMMENT ON COLUMN audit_log.worker_status.task IS 'Its name.';
 COMMENT ON COLUMN audit_log.worker_status.description IS 'What it does.';
 COMMENT ON COLUMN audit_log.worker_status.last_run IS 'When it last ran; NULL: never.';
 COMMENT ON COLUMN audit_log.worker_status.last_success IS 'When it last did without an error.';
-COMMENT ON COLUMN audit_log.worker_status.next_run IS 'When the worker runs it next, at the earliest.';
+COMMENT ON COLUMN audit_log.worker_status.next_run IS 'When the worker runs it next, at the earliest; NULL: not yet told, or never, where audit_log.retention_interval is 0.';
 COMMENT ON COLUMN audit_log.worker_status.failures IS 'How many times in a row it failed.';
 COMMENT ON COLUMN audit_log.worker_status.last_error IS 'Why; NULL after it succeeded.';
 
@@ -187,14 +196,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION audit_log.run_task(text, timestamptz, boolean, integer) IS 'Runs a step of a task by a clock, partitions so many intervals ahead, and notes how it went: what was removed, whether there is more to do at once, and its error, which it does not raise. Internal.';
-
-CREATE FUNCTION audit_log.task_interval(task text) RETURNS interval
-  LANGUAGE sql STABLE
-  SET search_path = pg_catalog, pg_temp
-RETURN CASE task WHEN 'counts' THEN interval '1 minute' WHEN 'move' THEN interval '10 minutes' WHEN 'partitions' THEN interval '1 hour'
-            -- 0 is never.
-            ELSE nullif(coalesce(pg_catalog.current_setting('audit_log.retention_interval', true), '1h')::interval, interval '0') END;
-COMMENT ON FUNCTION audit_log.task_interval(text) IS 'How often the worker runs a task; NULL: never. Internal.';
 
 CREATE FUNCTION audit_log.run_due_task(entries_came boolean, OUT task text, OUT next_run timestamptz)
   LANGUAGE plpgsql

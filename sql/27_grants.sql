@@ -57,7 +57,7 @@ GRANT EXECUTE ON FUNCTION
   audit_log.partition_interval(), audit_log.set_partition_interval(text),
   audit_log.set_retention(interval, text, text), audit_log.unset_retention(text, text),
   audit_log.hold(text, text, text, text, text), audit_log.release_hold(text), audit_log.run_retention(boolean),
-  audit_log.worker_tasks(), audit_log.doctor()
+  audit_log.worker_tasks(), audit_log.task_interval(text), audit_log.doctor()
 TO audit_log_admin;
 GRANT SELECT ON audit_log.retention, audit_log.retention_rule, audit_log.legal_hold, audit_log.worker_status, audit_log.worker_task, audit_log.partition_setting
 TO audit_log_admin;

@@ -95,6 +95,8 @@ fn what_is_no_rule_is_refused_and_leaves_nothing() {
     let long = "x".repeat(256);
     for (arguments, field) in [
         ("'-1 day'", "keep"),
+        ("'1 month -29 days'", "keep"),
+        ("'2 days -1 hour'", "keep"),
         ("'-1 microsecond', 'acme'", "keep"),
         ("'1 month -31 days'", "keep"),
         ("'1001 years'", "keep"),
