@@ -6,6 +6,7 @@
 #                    export and format by COPY; a login bound to one organization
 #   node             node-postgres: pages of list and list_json, and sync_json
 #   sqlalchemy_views what BI tools build on: the views, reflected and asked as a chart asks
+#   superset_charts  Apache Superset: the view entry as a dataset, asked by its charts
 #   dlt_feed         dlt into DuckDB                                    each tracks position of the view feed, run with
 #   dbt_feed         dbt-postgres, the package in clients/dbt           a transaction open and again after its commit
 #   singer_feed      Meltano's tap-postgres
@@ -13,7 +14,7 @@
 # that nothing is fetched. What cannot be installed is left out, which is said. Needs python3 with pip.
 source "$(dirname "$0")/../scripts/lib.sh"
 
-all=(psycopg_list psycopg_sync psycopg_export psycopg_bound node sqlalchemy_views dlt_feed dbt_feed singer_feed)
+all=(psycopg_list psycopg_sync psycopg_export psycopg_bound node sqlalchemy_views superset_charts dlt_feed dbt_feed singer_feed)
 bindir=$(cd "${1:?run.sh BINDIR [READER …]}" && pwd)
 shift
 readers=("$@")
@@ -51,6 +52,7 @@ for reader in "${readers[@]}"; do
     case " ${all[*]} " in *" $reader "*) ;; *) die "there is no reader $reader: ${all[*]}" ;; esac
     case $reader in
         node) node_modules || { skipped+=("$reader"); continue; } ;;
+        superset_charts) venv superset || { skipped+=("$reader"); continue; } ;;
         dbt_feed) venv dbt || { skipped+=("$reader"); continue; } ;;
         singer_feed) venv singer || { skipped+=("$reader"); continue; } ;;
     esac
