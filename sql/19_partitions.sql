@@ -119,32 +119,43 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.finish_partition(regclass, text) IS 'Gives the table of a partition its indexes and, where entries are in it, its guard. Internal.';
 
+CREATE FUNCTION audit_log.is_in_default(parent regclass, lower timestamptz, upper timestamptz) RETURNS boolean
+  LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp
+  SET TimeZone = 'UTC'
+AS $$
+DECLARE
+  found boolean;
+BEGIN
+  IF audit_log.partition_key(parent) = 'day' THEN
+    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s_default WHERE day >= $1 AND day < $2)', parent) INTO found USING lower::date, upper::date;
+  END IF;
+  RETURN coalesce(found, false);
+END
+$$;
+COMMENT ON FUNCTION audit_log.is_in_default(regclass, timestamptz, timestamptz) IS 'Whether the default partition of a table of the log, where it has one, has rows of a range. Internal.';
+
 CREATE FUNCTION audit_log.build_partition(parent regclass, lower timestamptz, upper timestamptz) RETURNS text
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
   SET TimeZone = 'UTC'
 AS $$
 DECLARE
-  has_default boolean := audit_log.partition_key(parent) = 'day';
   child text;
-  in_default boolean := false;
 BEGIN
   -- Days are never divided.
-  IF lower >= upper OR has_default AND (lower <> pg_catalog.date_trunc('day', lower) OR upper <> pg_catalog.date_trunc('day', upper)) THEN
+  IF lower >= upper OR audit_log.partition_key(parent) = 'day' AND (lower <> pg_catalog.date_trunc('day', lower) OR upper <> pg_catalog.date_trunc('day', upper)) THEN
     RETURN NULL;
   END IF;
   child := audit_log.new_partition(parent, lower);
   IF child IS NULL THEN
     RETURN NULL;
   END IF;
-  IF has_default THEN
-    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s_default WHERE day >= $1 AND day < $2)', parent) INTO in_default USING lower::date, upper::date;
-    IF in_default THEN
-      -- Nobody counts meanwhile, or removes.
-      LOCK TABLE audit_log.counted_until IN SHARE ROW EXCLUSIVE MODE;
-      EXECUTE pg_catalog.format('WITH moved AS (DELETE FROM %s_default WHERE day >= $1 AND day < $2 RETURNING *)
-        INSERT INTO audit_log.%I SELECT * FROM moved', parent, child) USING lower::date, upper::date;
-    END IF;
+  IF audit_log.is_in_default(parent, lower, upper) THEN
+    -- Nobody counts meanwhile, or removes.
+    LOCK TABLE audit_log.counted_until IN SHARE ROW EXCLUSIVE MODE;
+    EXECUTE pg_catalog.format('WITH moved AS (DELETE FROM %s_default WHERE day >= $1 AND day < $2 RETURNING *)
+      INSERT INTO audit_log.%I SELECT * FROM moved', parent, child) USING lower::date, upper::date;
   END IF;
   PERFORM audit_log.finish_partition(parent, child);
   RETURN child;

@@ -62,22 +62,6 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.doctor_worker() IS 'What is wrong with the worker and its tasks. Internal.';
 
-CREATE FUNCTION audit_log.is_in_default(parent regclass, lower timestamptz, upper timestamptz) RETURNS boolean
-  LANGUAGE plpgsql STABLE
-  SET search_path = pg_catalog, pg_temp
-  SET TimeZone = 'UTC'
-AS $$
-DECLARE
-  found boolean;
-BEGIN
-  IF audit_log.partition_key(parent) = 'day' THEN
-    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s_default WHERE day >= $1 AND day < $2)', parent) INTO found USING lower::date, upper::date;
-  END IF;
-  RETURN coalesce(found, false);
-END
-$$;
-COMMENT ON FUNCTION audit_log.is_in_default(regclass, timestamptz, timestamptz) IS 'Whether the default partition of a table of the log, where it has one, has rows of a range. Internal.';
-
 CREATE FUNCTION audit_log.attach_call(parent regclass, relation regclass) RETURNS text
   LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp
