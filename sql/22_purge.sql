@@ -127,6 +127,23 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.due_for_purge(timestamptz) IS 'Partitions of event that may have expired entries by a clock, oldest first, and the instants [since, until) to look at in each. Internal.';
 
+-- By the index on feed, also where nothing is known of what is in the partition yet.
+CREATE FUNCTION audit_log.uncounted_contents(partition regclass) RETURNS TABLE (organization_id text, category text, entries bigint)
+  LANGUAGE plpgsql STABLE
+  SET search_path = pg_catalog, pg_temp
+  SET enable_seqscan = off
+AS $$
+DECLARE
+  counted audit_log.counted_until;
+BEGIN
+  SELECT u.* INTO counted FROM audit_log.counted_until u;
+  RETURN QUERY EXECUTE pg_catalog.format('SELECT e.organization_id, e.category, pg_catalog.count(*) FROM %s e
+    WHERE e.feed >= $1 AND audit_log.seen_by(e.feed, $2, $3) IS NOT TRUE GROUP BY e.organization_id, e.category', partition)
+  USING coalesce(audit_log.unseen_from(counted.epoch, counted.snapshot), 0), counted.epoch, counted.snapshot;
+END
+$$;
+COMMENT ON FUNCTION audit_log.uncounted_contents(regclass) IS 'How many entries of a partition are not counted yet, by organization and category. Internal.';
+
 CREATE FUNCTION audit_log.contents(partition regclass, lower timestamptz, upper timestamptz)
   RETURNS TABLE (organization_id text, category text, entries bigint)
   LANGUAGE plpgsql STABLE
@@ -135,14 +152,17 @@ CREATE FUNCTION audit_log.contents(partition regclass, lower timestamptz, upper 
 AS $$
 BEGIN
   IF lower = pg_catalog.date_trunc('day', lower) AND upper = pg_catalog.date_trunc('day', upper) THEN
-    RETURN QUERY SELECT d.organization_id, d.category, pg_catalog.sum(d.events)::bigint FROM audit_log.category_daily d
-      WHERE d.day >= contents.lower::date AND d.day < contents.upper::date GROUP BY d.organization_id, d.category HAVING pg_catalog.sum(d.events) > 0;
+    RETURN QUERY SELECT b.organization_id, b.category, pg_catalog.sum(b.entries)::bigint
+      FROM (SELECT a.organization_id, a.category, a.events AS entries FROM audit_log.activity a
+            WHERE a.actor_type IS NULL AND a.day >= contents.lower::date AND a.day < contents.upper::date
+            UNION ALL SELECT u.organization_id, u.category, u.entries FROM audit_log.uncounted_contents(partition) u) b
+      GROUP BY b.organization_id, b.category HAVING pg_catalog.sum(b.entries) > 0;
   ELSE
     RETURN QUERY EXECUTE pg_catalog.format('SELECT e.organization_id, e.category, pg_catalog.count(*) FROM %s e GROUP BY e.organization_id, e.category', partition);
   END IF;
 END
 $$;
-COMMENT ON FUNCTION audit_log.contents(regclass, timestamptz, timestamptz) IS 'How many entries a partition has, by organization and category; from the counts where it has whole days. Internal.';
+COMMENT ON FUNCTION audit_log.contents(regclass, timestamptz, timestamptz) IS 'How many entries a partition has, by organization and category; from the counts where it has whole days, which are also those of entries without a partition. Internal.';
 
 CREATE FUNCTION audit_log.has_held(partition regclass, lower timestamptz, upper timestamptz) RETURNS boolean
   LANGUAGE plpgsql STABLE
@@ -196,19 +216,31 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.has_targets_elsewhere(regclass, timestamptz, timestamptz) IS 'Whether other targets of entries of a partition may be in what does not go with it. Internal.';
 
-CREATE FUNCTION audit_log.is_all_expired(partition regclass, lower timestamptz, upper timestamptz, at timestamptz) RETURNS boolean
-  LANGUAGE sql STABLE
+CREATE FUNCTION audit_log.all_expired(partition regclass, lower timestamptz, upper timestamptz, at timestamptz) RETURNS audit_log.removal[]
+  LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp
-  SET TimeZone = 'UTC'
 AS $$
+DECLARE
+  name text := (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = partition);
+  going audit_log.removal[];
+  first timestamptz;
+  last timestamptz;
+BEGIN
   -- Cheapest first: some rule's line is behind the partition, every rule's over something in it is, nothing is held, and all of it goes with it.
-  SELECT CASE
-    WHEN upper = 'infinity' OR NOT coalesce(upper <= (SELECT pg_catalog.max(at - r.keep) FROM audit_log.retention r), false) THEN false
-    WHEN EXISTS (SELECT FROM audit_log.contents(partition, lower, upper) c
-                 WHERE coalesce(at - audit_log.keep_of(c.organization_id, c.category) < upper, true)) THEN false
-    ELSE NOT audit_log.has_held(partition, lower, upper) AND NOT audit_log.has_targets_elsewhere(partition, lower, upper) END
+  IF upper = 'infinity' OR NOT coalesce(upper <= (SELECT pg_catalog.max(at - r.keep) FROM audit_log.retention r), false) THEN
+    RETURN NULL;
+  END IF;
+  going := ARRAY(SELECT ROW (c.organization_id, c.category, audit_log.keep_of(c.organization_id, c.category), c.entries, NULL, NULL, name, true)::audit_log.removal
+                 FROM audit_log.contents(partition, lower, upper) c);
+  IF EXISTS (SELECT FROM pg_catalog.unnest(going) g WHERE coalesce(at - g.keep < upper, true))
+     OR audit_log.has_held(partition, lower, upper) OR audit_log.has_targets_elsewhere(partition, lower, upper) THEN
+    RETURN NULL;
+  END IF;
+  EXECUTE pg_catalog.format('SELECT pg_catalog.min(e.occurred_at), pg_catalog.max(e.occurred_at) FROM %s e', partition) INTO first, last;
+  RETURN ARRAY(SELECT ROW (g.organization_id, g.category, g.keep, g.entries, first, last, g.partition, g.dropped)::audit_log.removal FROM pg_catalog.unnest(going) g);
+END
 $$;
-COMMENT ON FUNCTION audit_log.is_all_expired(regclass, timestamptz, timestamptz, timestamptz) IS 'Whether a partition can be dropped whole by a clock. Internal.';
+COMMENT ON FUNCTION audit_log.all_expired(regclass, timestamptz, timestamptz, timestamptz) IS 'What goes with a partition that can be dropped whole by a clock; NULL where it cannot be. Internal.';
 
 CREATE FUNCTION audit_log.uncount(counts audit_log.activity[]) RETURNS void
   LANGUAGE plpgsql

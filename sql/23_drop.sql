@@ -64,7 +64,7 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.record_purged_feeds(regclass, timestamptz, bigint) IS 'Notes in purged_feed whose transactions lose their entries with a partition, which has them of so many organizations. Internal.';
 
-CREATE FUNCTION audit_log.before_drop(partition regclass, lower timestamptz, upper timestamptz) RETURNS audit_log.removal[]
+CREATE FUNCTION audit_log.before_drop(partition regclass, lower timestamptz, upper timestamptz, going audit_log.removal[]) RETURNS void
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
   SET TimeZone = 'UTC'
@@ -74,20 +74,14 @@ DECLARE
   -- The days that it has as a whole are between these.
   first_day timestamptz := pg_catalog.date_trunc('day', lower + interval '1 day' - interval '1 microsecond');
   last_day timestamptz := pg_catalog.date_trunc('day', upper);
-  removed audit_log.removal[];
-  oldest timestamptz;
-  newest timestamptz;
 BEGIN
-  EXECUTE pg_catalog.format('SELECT pg_catalog.min(e.occurred_at), pg_catalog.max(e.occurred_at) FROM %s e', partition) INTO oldest, newest;
-  SELECT pg_catalog.array_agg(ROW (c.organization_id, c.category, audit_log.keep_of(c.organization_id, c.category), c.entries, oldest, newest, name, true)::audit_log.removal)
-  INTO removed FROM audit_log.contents(partition, lower, upper) c;
   EXECUTE pg_catalog.format('INSERT INTO audit_log.purged_until AS p (organization_id, until)
     SELECT o.id, x.newest + interval ''1 microsecond''
     FROM (SELECT DISTINCT r.organization_id AS id FROM pg_catalog.unnest($1) r) o
     CROSS JOIN LATERAL (SELECT pg_catalog.max(e.occurred_at) AS newest FROM %s e WHERE e.organization_id = o.id) x
     WHERE x.newest IS NOT NULL
-    ON CONFLICT ON CONSTRAINT purged_until_pkey DO UPDATE SET until = greatest(p.until, EXCLUDED.until)', partition) USING removed;
-  PERFORM audit_log.record_purged_feeds(partition, newest, (SELECT pg_catalog.count(DISTINCT r.organization_id) FROM pg_catalog.unnest(removed) r));
+    ON CONFLICT ON CONSTRAINT purged_until_pkey DO UPDATE SET until = greatest(p.until, EXCLUDED.until)', partition) USING going;
+  PERFORM audit_log.record_purged_feeds(partition, (going[1]).newest, (SELECT pg_catalog.count(DISTINCT r.organization_id) FROM pg_catalog.unnest(going) r));
   PERFORM audit_log.fold_purged_feed();
   -- Of days that it has in part other partitions have the rest.
   IF first_day > lower OR last_day < upper THEN
@@ -97,13 +91,12 @@ BEGIN
             WHERE (e.occurred_at < $1 OR e.occurred_at >= $2) AND audit_log.seen_by(e.feed, u.epoch, u.snapshot)
             GROUP BY GROUPING SETS ((1, 2, 3), (1, 2, 3, 4, 5))) c', partition) USING first_day, last_day;
   END IF;
-  PERFORM audit_log.record_removals(removed);
+  PERFORM audit_log.record_removals(going);
   DELETE FROM audit_log.examined x WHERE x.partition = name;
   DELETE FROM audit_log.partition_known k WHERE k.partition = name;
-  RETURN coalesce(removed, '{}');
 END
 $$;
-COMMENT ON FUNCTION audit_log.before_drop(regclass, timestamptz, timestamptz) IS 'Writes down what goes with a partition of event. Internal.';
+COMMENT ON FUNCTION audit_log.before_drop(regclass, timestamptz, timestamptz, audit_log.removal[]) IS 'Writes down what goes with a partition of event. Internal.';
 
 CREATE FUNCTION audit_log.goes_with(dropped regclass[]) RETURNS SETOF regclass
   LANGUAGE sql STABLE
@@ -143,6 +136,7 @@ DECLARE
   partition regclass;
   due regclass[] := ARRAY(SELECT d.partition FROM audit_log.due_for_purge(at) d);
   is_empty boolean;
+  expired audit_log.removal[];
 BEGIN
   removed := '{}';
   dropped := 0;
@@ -151,10 +145,12 @@ BEGIN
       EXECUTE pg_catalog.format('SELECT NOT EXISTS (SELECT FROM %s)', one.partition) INTO is_empty;
       CONTINUE WHEN NOT is_empty;
     END IF;
-    CONTINUE WHEN NOT audit_log.is_all_expired(one.partition, one.lower, one.upper, at)
-      -- The counts of its days are those of both.
-      OR EXISTS (SELECT FROM audit_log.event_unplaced u WHERE u.occurred_at >= one.lower AND u.occurred_at < one.upper);
-    removed := removed || audit_log.before_drop(one.partition, one.lower, one.upper);
+    -- The counts of its days are those of both.
+    CONTINUE WHEN EXISTS (SELECT FROM audit_log.event_unplaced u WHERE u.occurred_at >= one.lower AND u.occurred_at < one.upper);
+    expired := audit_log.all_expired(one.partition, one.lower, one.upper, at);
+    CONTINUE WHEN expired IS NULL;
+    PERFORM audit_log.before_drop(one.partition, one.lower, one.upper, expired);
+    removed := removed || expired;
     going := going || one.partition;
     -- The days that it has as a whole.
     first := (one.lower + interval '1 day' - interval '1 microsecond')::date;

@@ -74,7 +74,7 @@ BEGIN
   seen := audit_log.committed_snapshot();
   FOR one IN SELECT d.* FROM audit_log.due_for_purge(at) d LOOP
     -- These go whole.
-    CONTINUE WHEN audit_log.is_all_expired(one.partition, one.lower, one.upper, at);
+    CONTINUE WHEN audit_log.all_expired(one.partition, one.lower, one.upper, at) IS NOT NULL;
     removed := audit_log.clear_batch(one.partition, one.clock, one.since, one.until, seen, most);
     more := true;
     RETURN;
@@ -250,7 +250,7 @@ BEGIN
     UNION ALL SELECT 'audit_log.event_unplaced', '-infinity', 'infinity'
     ORDER BY 2
   LOOP
-    whole := audit_log.is_all_expired(one.partition, one.lower, one.upper, at);
+    whole := audit_log.all_expired(one.partition, one.lower, one.upper, at) IS NOT NULL;
     RETURN QUERY EXECUTE pg_catalog.format('SELECT e.organization_id, e.category, p.keep, pg_catalog.count(*), pg_catalog.min(e.occurred_at), pg_catalog.max(e.occurred_at), %L, $3
       FROM %2$s e
       JOIN (SELECT d.organization_id, d.category, audit_log.keep_of(d.organization_id, d.category) AS keep
