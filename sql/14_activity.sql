@@ -50,10 +50,18 @@ CREATE TABLE audit_log.named (
 COMMENT ON TABLE audit_log.named IS 'Whom and what counted entries name, once a partition: actors (and effective ones) and targets, as they were called. For search and type-ahead.';
 COMMENT ON COLUMN audit_log.named.day IS 'First day of the partition of event that the entries are in; in event_unplaced, of their week.';
 
-CREATE TABLE audit_log.activity_default PARTITION OF audit_log.activity DEFAULT;
-COMMENT ON TABLE audit_log.activity_default IS 'Counts of days that have no partition.';
-CREATE TABLE audit_log.named_default PARTITION OF audit_log.named DEFAULT;
-COMMENT ON TABLE audit_log.named_default IS 'Names of weeks that have no partition.';
+-- Not DEFAULT partitions, as for entries: attaching a partition would lock these.
+CREATE TABLE audit_log.activity_unplaced (LIKE audit_log.activity INCLUDING DEFAULTS);
+COMMENT ON TABLE audit_log.activity_unplaced IS 'Counts of days that had no partition when they were counted, until they are moved to one; no day is in both.';
+CREATE TABLE audit_log.named_unplaced (LIKE audit_log.named INCLUDING DEFAULTS);
+COMMENT ON TABLE audit_log.named_unplaced IS 'Names of weeks that had no partition when they were counted, until they are moved to one.';
+
+CREATE VIEW audit_log.stored_activity WITH (security_invoker = true) AS
+SELECT p.* FROM audit_log.activity p UNION ALL SELECT u.* FROM audit_log.activity_unplaced u;
+COMMENT ON VIEW audit_log.stored_activity IS 'All counts, with a partition or without. Internal.';
+CREATE VIEW audit_log.stored_named WITH (security_invoker = true) AS
+SELECT p.* FROM audit_log.named p UNION ALL SELECT u.* FROM audit_log.named_unplaced u;
+COMMENT ON VIEW audit_log.stored_named IS 'All names, with a partition or without. Internal.';
 
 CREATE FUNCTION audit_log.index_activity_partition(partition regclass) RETURNS void
   LANGUAGE plpgsql
@@ -76,16 +84,24 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.index_named_partition(regclass) IS 'Gives a partition of named its index; by hashes, as names may be of any length. Internal.';
 
-SELECT audit_log.index_activity_partition('audit_log.activity_default');
-SELECT audit_log.index_named_partition('audit_log.named_default');
+SELECT audit_log.index_activity_partition('audit_log.activity_unplaced');
+SELECT audit_log.index_named_partition('audit_log.named_unplaced');
 
 ALTER TABLE audit_log.activity ENABLE ROW LEVEL SECURITY;
 CREATE POLICY reader ON audit_log.activity FOR SELECT TO audit_log_reader USING (true);
 CREATE POLICY bound ON audit_log.activity FOR SELECT TO audit_log_bound
   USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));
+ALTER TABLE audit_log.activity_unplaced ENABLE ROW LEVEL SECURITY;
+CREATE POLICY reader ON audit_log.activity_unplaced FOR SELECT TO audit_log_reader USING (true);
+CREATE POLICY bound ON audit_log.activity_unplaced FOR SELECT TO audit_log_bound
+  USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));
 ALTER TABLE audit_log.named ENABLE ROW LEVEL SECURITY;
 CREATE POLICY reader ON audit_log.named FOR SELECT TO audit_log_reader USING (true);
 CREATE POLICY bound ON audit_log.named FOR SELECT TO audit_log_bound
+  USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));
+ALTER TABLE audit_log.named_unplaced ENABLE ROW LEVEL SECURITY;
+CREATE POLICY reader ON audit_log.named_unplaced FOR SELECT TO audit_log_reader USING (true);
+CREATE POLICY bound ON audit_log.named_unplaced FOR SELECT TO audit_log_bound
   USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));
 
 CREATE FUNCTION audit_log.names_of(
@@ -113,7 +129,36 @@ COMMENT ON FUNCTION audit_log.partition_start(regclass) IS 'The instant a partit
 
 CREATE FUNCTION audit_log.partition_of(parent regclass, day date) RETURNS regclass
   LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_partition_of';
-COMMENT ON FUNCTION audit_log.partition_of(regclass, date) IS 'The partition of activity or named that a day is in. Internal.';
+COMMENT ON FUNCTION audit_log.partition_of(regclass, date) IS 'The partition of activity or named that a day is in; NULL where there is none. Internal.';
+
+CREATE FUNCTION audit_log.counts_table(parent regclass, partition regclass) RETURNS regclass
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+  SET TimeZone = 'UTC'
+AS $$
+DECLARE
+  lower date;
+  upper date;
+  takes boolean;
+BEGIN
+  SELECT b.lower, b.upper INTO lower, upper FROM audit_log.partition_bounds(parent) b WHERE b.partition = counts_table.partition;
+  IF lower IS NOT NULL THEN
+    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s)', partition) INTO takes;
+    -- Whoever does not know of it would find that entries are counted, but not their counts.
+    takes := takes OR audit_log.is_known_to_all(partition);
+  END IF;
+  IF takes IS NOT TRUE THEN
+    RETURN (parent || '_unplaced')::regclass;
+  END IF;
+  EXECUTE pg_catalog.format('WITH moved AS (DELETE FROM %s_unplaced WHERE day >= $1 AND day < $2 RETURNING *)
+    INSERT INTO %s AS a SELECT * FROM moved ON CONFLICT ', parent, partition)
+    || CASE parent WHEN 'audit_log.activity'::regclass THEN '(day, organization_id, category, actor_type, pg_catalog.md5(actor_id)) DO UPDATE SET events = a.events + EXCLUDED.events'
+                   ELSE 'DO NOTHING' END
+  USING lower, upper;
+  RETURN partition;
+END
+$$;
+COMMENT ON FUNCTION audit_log.counts_table(regclass, regclass) IS 'Where counts or names of the days of a partition go to: to it, with those that were beside it until now, or beside the partitions where it is too new (or NULL). Internal.';
 
 CREATE FUNCTION audit_log.committed_snapshot() RETURNS text
   LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'audit_log_committed_snapshot';
@@ -134,6 +179,7 @@ DECLARE
   low bigint;
   partition regclass;
   leaf regclass;
+  place regclass;
   fresh text;
 BEGIN
   -- One at a time; whoever removes entries takes the same lock.
@@ -154,6 +200,10 @@ BEGIN
   END IF;
   SELECT u.* INTO last FROM audit_log.counted_until u;
   low := coalesce(audit_log.unseen_from(last.epoch, last.snapshot), 0);
+  PERFORM audit_log.counts_table('audit_log.activity', p.leaf)
+  FROM (SELECT DISTINCT audit_log.partition_of('audit_log.activity', u.day) AS leaf FROM audit_log.activity_unplaced u) p WHERE p.leaf IS NOT NULL;
+  PERFORM audit_log.counts_table('audit_log.named', p.leaf)
+  FROM (SELECT DISTINCT audit_log.partition_of('audit_log.named', u.day) AS leaf FROM audit_log.named_unplaced u) p WHERE p.leaf IS NOT NULL;
   FOR partition IN
     SELECT t.relid FROM pg_catalog.pg_partition_tree('audit_log.event') t WHERE t.isleaf AND t.level > 0
     UNION ALL SELECT 'audit_log.event_unplaced'
@@ -164,12 +214,13 @@ BEGIN
       'SELECT DISTINCT audit_log.partition_of(''audit_log.activity'', d.day) FROM (SELECT DISTINCT (e.occurred_at AT TIME ZONE ''UTC'')::date AS day FROM %s) d', fresh)
       USING low, now_epoch, now_snapshot, last.epoch, last.snapshot
     LOOP
+      place := audit_log.counts_table('audit_log.activity', leaf);
       EXECUTE pg_catalog.format('INSERT INTO %s AS a (day, organization_id, category, actor_type, actor_id, events)
         SELECT c.day, c.organization_id, c.category, c.actor_type, c.actor_id, pg_catalog.count(*)
         FROM (SELECT (e.occurred_at AT TIME ZONE ''UTC'')::date AS day, e.organization_id, e.category, e.actor_type, e.actor_id FROM %s) c
-        WHERE audit_log.partition_of(''audit_log.activity'', c.day) = $6
+        WHERE audit_log.partition_of(''audit_log.activity'', c.day) IS NOT DISTINCT FROM $6
         GROUP BY GROUPING SETS ((c.day, c.organization_id, c.category), (c.day, c.organization_id, c.category, c.actor_type, c.actor_id))
-        ON CONFLICT (day, organization_id, category, actor_type, pg_catalog.md5(actor_id)) DO UPDATE SET events = a.events + EXCLUDED.events', leaf, fresh)
+        ON CONFLICT (day, organization_id, category, actor_type, pg_catalog.md5(actor_id)) DO UPDATE SET events = a.events + EXCLUDED.events', place, fresh)
       USING low, now_epoch, now_snapshot, last.epoch, last.snapshot, leaf;
     END LOOP;
     FOR leaf IN EXECUTE pg_catalog.format(
@@ -177,13 +228,14 @@ BEGIN
        FROM (SELECT DISTINCT coalesce($6, pg_catalog.date_trunc(''week'', e.occurred_at))::date AS day FROM %s) d', fresh)
       USING low, now_epoch, now_snapshot, last.epoch, last.snapshot, audit_log.partition_start(partition)
     LOOP
+      place := audit_log.counts_table('audit_log.named', leaf);
       EXECUTE pg_catalog.format('INSERT INTO %s (day, is_actor, organization_id, type, id, name)
         SELECT DISTINCT c.day, m.is_actor, c.organization_id, m.type, m.id, m.name
         FROM (SELECT e.*, coalesce($6, pg_catalog.date_trunc(''week'', e.occurred_at))::date AS day FROM %s) c
         CROSS JOIN LATERAL audit_log.names_of(c.actor_type, c.actor_id, c.actor_name,
           c.effective_actor_type, c.effective_actor_id, c.effective_actor_name, c.target_type, c.target_id, c.target_name, c.targets) m
-        WHERE audit_log.partition_of(''audit_log.named'', c.day) = $7
-        ON CONFLICT DO NOTHING', leaf, fresh)
+        WHERE audit_log.partition_of(''audit_log.named'', c.day) IS NOT DISTINCT FROM $7
+        ON CONFLICT DO NOTHING', place, fresh)
       USING low, now_epoch, now_snapshot, last.epoch, last.snapshot, audit_log.partition_start(partition), leaf;
     END LOOP;
   END LOOP;
@@ -196,14 +248,14 @@ COMMENT ON FUNCTION audit_log.count_entries() IS 'Counts the entries committed s
 
 CREATE VIEW audit_log.activity_daily WITH (security_invoker = true) AS
 SELECT a.day, a.organization_id, a.category, a.actor_type, a.actor_id, a.events
-FROM audit_log.activity a
+FROM audit_log.stored_activity a
 WHERE a.actor_type IS NOT NULL
   -- Days with entries that are not counted yet are added up below.
   AND a.day <> ALL (ARRAY(SELECT DISTINCT (u.occurred_at AT TIME ZONE 'UTC')::date FROM audit_log.uncounted u))
 UNION ALL
 SELECT b.day, b.organization_id, b.category, b.actor_type, b.actor_id, pg_catalog.sum(b.events)::bigint
 FROM (SELECT a.day, a.organization_id, a.category, a.actor_type, a.actor_id, a.events
-      FROM audit_log.activity a
+      FROM audit_log.stored_activity a
       WHERE a.actor_type IS NOT NULL
         AND a.day = ANY (ARRAY(SELECT DISTINCT (u.occurred_at AT TIME ZONE 'UTC')::date FROM audit_log.uncounted u))
       UNION ALL
@@ -220,7 +272,7 @@ COMMENT ON COLUMN audit_log.activity_daily.events IS 'How many.';
 
 CREATE VIEW audit_log.category_daily WITH (security_invoker = true) AS
 SELECT b.day, b.organization_id, b.category, pg_catalog.sum(b.events)::bigint AS events
-FROM (SELECT a.day, a.organization_id, a.category, a.events FROM audit_log.activity a WHERE a.actor_type IS NULL
+FROM (SELECT a.day, a.organization_id, a.category, a.events FROM audit_log.stored_activity a WHERE a.actor_type IS NULL
       UNION ALL
       SELECT (u.occurred_at AT TIME ZONE 'UTC')::date, u.organization_id, u.category, 1 FROM audit_log.uncounted u) b
 GROUP BY b.day, b.organization_id, b.category;

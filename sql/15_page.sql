@@ -6,7 +6,7 @@ COMMENT ON FUNCTION audit_log.contains(text, text) IS 'Whether a text contains a
 
 CREATE VIEW audit_log.naming WITH (security_invoker = true) AS
 SELECT n.is_actor, n.organization_id, n.type, n.id, n.name
-FROM audit_log.named n
+FROM audit_log.stored_named n
 UNION ALL
 SELECT m.is_actor, u.organization_id, m.type, m.id, m.name
 FROM audit_log.uncounted u
@@ -35,7 +35,7 @@ BEGIN
     last_day := end_date;
   END IF;
   RETURN
-    (SELECT coalesce(pg_catalog.sum(a.events), 0) FROM audit_log.activity a
+    (SELECT coalesce(pg_catalog.sum(a.events), 0) FROM audit_log.stored_activity a
      WHERE a.actor_type IS NULL AND a.day >= first_day::date AND a.day < last_day::date
        AND (among IS NULL OR a.organization_id = ANY (among)) AND (disabled IS NULL OR a.organization_id <> ALL (disabled))
        AND (categories IS NULL OR a.category = ANY (categories)))

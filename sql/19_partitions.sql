@@ -47,9 +47,10 @@ AS $$
         FROM pg_catalog.pg_inherits i
         JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = parent) b
+  -- A DEFAULT one is none of ours.
   WHERE b.bound <> 'DEFAULT'
 $$;
-COMMENT ON FUNCTION audit_log.partition_bounds(regclass) IS 'The partitions of a table of the log and their instants [lower, upper); days as midnights, UTC. Without the default one. Internal.';
+COMMENT ON FUNCTION audit_log.partition_bounds(regclass) IS 'The partitions of a table of the log and their instants [lower, upper); days as midnights, UTC. Internal.';
 
 CREATE FUNCTION audit_log.free_range(parent regclass, unit text, at timestamptz, OUT lower timestamptz, OUT upper timestamptz)
   LANGUAGE sql STABLE STRICT
@@ -91,19 +92,6 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.new_partition(regclass, timestamptz) IS 'Makes the table of a partition, not attached and without indexes; its name, or NULL where that is taken. Internal.';
 
-CREATE FUNCTION audit_log.attach_partition(parent regclass, child text, lower timestamptz, upper timestamptz) RETURNS void
-  LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp
-  SET TimeZone = 'UTC'
-  SET DateStyle = 'ISO'
-AS $$
-BEGIN
-  -- Attached, not created in place: nobody who reads or writes waits for it; but for counts and names, whose default partitions are locked.
-  EXECUTE pg_catalog.format('ALTER TABLE %s ATTACH PARTITION audit_log.%I FOR VALUES FROM (%L) TO (%L)', parent, child, lower, upper);
-END
-$$;
-COMMENT ON FUNCTION audit_log.attach_partition(regclass, text, timestamptz, timestamptz) IS 'Makes a table a partition. Internal.';
-
 CREATE FUNCTION audit_log.finish_partition(parent regclass, child text) RETURNS void
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
@@ -119,74 +107,6 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.finish_partition(regclass, text) IS 'Gives the table of a partition its indexes and, where entries are in it, its guard. Internal.';
 
-CREATE FUNCTION audit_log.is_in_default(parent regclass, lower timestamptz, upper timestamptz) RETURNS boolean
-  LANGUAGE plpgsql STABLE
-  SET search_path = pg_catalog, pg_temp
-  SET TimeZone = 'UTC'
-AS $$
-DECLARE
-  found boolean;
-BEGIN
-  IF audit_log.partition_key(parent) = 'day' THEN
-    EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s_default WHERE day >= $1 AND day < $2)', parent) INTO found USING lower::date, upper::date;
-  END IF;
-  RETURN coalesce(found, false);
-END
-$$;
-COMMENT ON FUNCTION audit_log.is_in_default(regclass, timestamptz, timestamptz) IS 'Whether the default partition of a table of the log, where it has one, has rows of a range. Internal.';
-
-CREATE FUNCTION audit_log.build_partition(parent regclass, lower timestamptz, upper timestamptz) RETURNS text
-  LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp
-  SET TimeZone = 'UTC'
-AS $$
-DECLARE
-  child text;
-BEGIN
-  -- Days are never divided.
-  IF lower >= upper OR audit_log.partition_key(parent) = 'day' AND (lower <> pg_catalog.date_trunc('day', lower) OR upper <> pg_catalog.date_trunc('day', upper)) THEN
-    RETURN NULL;
-  END IF;
-  child := audit_log.new_partition(parent, lower);
-  IF child IS NULL THEN
-    RETURN NULL;
-  END IF;
-  IF audit_log.is_in_default(parent, lower, upper) THEN
-    -- Nobody counts meanwhile, or removes.
-    LOCK TABLE audit_log.counted_until IN SHARE ROW EXCLUSIVE MODE;
-    EXECUTE pg_catalog.format('WITH moved AS (DELETE FROM %s_default WHERE day >= $1 AND day < $2 RETURNING *)
-      INSERT INTO audit_log.%I SELECT * FROM moved', parent, child) USING lower::date, upper::date;
-  END IF;
-  PERFORM audit_log.finish_partition(parent, child);
-  RETURN child;
-END
-$$;
-COMMENT ON FUNCTION audit_log.build_partition(regclass, timestamptz, timestamptz) IS 'Makes the table of a partition with all it has, not attached; its name, or NULL where that is taken. Counts and names of its days are moved to it. Internal.';
-
-CREATE FUNCTION audit_log.attach_built(parent regclass, child text, lower timestamptz, upper timestamptz) RETURNS boolean
-  LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  is_empty boolean;
-BEGIN
-  EXECUTE pg_catalog.format('SELECT NOT EXISTS (SELECT FROM audit_log.%I)', child) INTO is_empty;
-  IF NOT is_empty THEN
-    -- A query that was planned by the partitions of before would miss what was moved.
-    EXECUTE pg_catalog.format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', parent);
-  END IF;
-  PERFORM audit_log.attach_partition(parent, child, lower, upper);
-  RETURN true;
-EXCEPTION WHEN check_violation THEN
-  IF NOT is_empty THEN
-    RAISE;
-  END IF;
-  EXECUTE pg_catalog.format('DROP TABLE audit_log.%I', child);
-  RETURN false;
-END
-$$;
-COMMENT ON FUNCTION audit_log.attach_built(regclass, text, timestamptz, timestamptz) IS 'Attaches what build_partition() made; false, and drops it, where counts or names of its days came to the default partition meanwhile. Internal.';
-
 -- A session learns of a partition when it begins a transaction. One that began before may read by a snapshot of now and by
 -- the partitions of then: it would miss what is moved there.
 CREATE TABLE audit_log.partition_known (
@@ -195,23 +115,31 @@ CREATE TABLE audit_log.partition_known (
   version xid,
   since timestamptz
 );
-COMMENT ON TABLE audit_log.partition_known IS 'Since when a partition of event or event_target is there for every transaction that begins: asked for before entries are moved to it.';
+COMMENT ON TABLE audit_log.partition_known IS 'Since when a partition is there for every transaction that begins: asked for before entries are moved to it, or counts go there.';
 
 CREATE FUNCTION audit_log.create_partition(parent regclass, lower timestamptz, upper timestamptz) RETURNS boolean
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
+  SET TimeZone = 'UTC'
+  SET DateStyle = 'ISO'
 AS $$
 DECLARE
-  child text := audit_log.build_partition(parent, lower, upper);
+  child text;
 BEGIN
+  -- Days are never divided.
+  IF lower >= upper OR audit_log.partition_key(parent) = 'day' AND (lower <> pg_catalog.date_trunc('day', lower) OR upper <> pg_catalog.date_trunc('day', upper)) THEN
+    RETURN false;
+  END IF;
+  child := audit_log.new_partition(parent, lower);
   IF child IS NULL THEN
     RETURN false;
   END IF;
-  IF audit_log.partition_key(parent) = 'occurred_at' THEN
-    INSERT INTO audit_log.partition_known AS k (partition, attached_by) VALUES (child, pg_catalog.pg_current_xact_id())
-    ON CONFLICT ON CONSTRAINT partition_known_pkey DO UPDATE SET attached_by = EXCLUDED.attached_by, version = NULL, since = NULL;
-  END IF;
-  RETURN audit_log.attach_built(parent, child, lower, upper);
+  PERFORM audit_log.finish_partition(parent, child);
+  INSERT INTO audit_log.partition_known AS k (partition, attached_by) VALUES (child, pg_catalog.pg_current_xact_id())
+  ON CONFLICT ON CONSTRAINT partition_known_pkey DO UPDATE SET attached_by = EXCLUDED.attached_by, version = NULL, since = NULL;
+  -- Attached, not created in place: nobody who reads or writes waits for it.
+  EXECUTE pg_catalog.format('ALTER TABLE %s ATTACH PARTITION audit_log.%I FOR VALUES FROM (%L) TO (%L)', parent, child, lower, upper);
+  RETURN true;
 END
 $$;
 COMMENT ON FUNCTION audit_log.create_partition(regclass, timestamptz, timestamptz) IS 'Creates one partition; false where a table of its name is there already. Internal.';
@@ -252,45 +180,17 @@ CREATE FUNCTION audit_log.make_partitions(at timestamptz, ahead integer, most in
 AS $$
 DECLARE
   missing record;
-  child text;
-  parents regclass[] := '{}';
-  children text[] := '{}';
-  lowers timestamptz[] := '{}';
-  uppers timestamptz[] := '{}';
   created integer := 0;
-  of_entries integer;
 BEGIN
   IF NOT EXISTS (SELECT FROM audit_log.missing_partitions(at, ahead)) THEN
     RETURN 0;
   END IF;
   -- One session at a time, by a lock that nobody else may take.
   LOCK TABLE audit_log.feed_epoch IN SHARE UPDATE EXCLUSIVE MODE;
-  FOR missing IN SELECT m.* FROM audit_log.missing_partitions(at, ahead) m WHERE audit_log.partition_key(m.parent) = 'occurred_at' LOOP
+  FOR missing IN SELECT m.* FROM audit_log.missing_partitions(at, ahead) m LOOP
     created := created + audit_log.create_partition(missing.parent, missing.lower, missing.upper)::integer;
     EXIT WHEN created >= most;
   END LOOP;
-  of_entries := created;
-  BEGIN
-    FOR missing IN SELECT m.* FROM audit_log.missing_partitions(at, ahead) m WHERE audit_log.partition_key(m.parent) = 'day' LOOP
-      EXIT WHEN created + pg_catalog.cardinality(children) >= most;
-      child := audit_log.build_partition(missing.parent, missing.lower, missing.upper);
-      CONTINUE WHEN child IS NULL;
-      parents := parents || missing.parent;
-      children := children || child;
-      lowers := lowers || missing.lower;
-      uppers := uppers || missing.upper;
-    END LOOP;
-    -- Together: from the first of these on readers of counts wait until the transaction ends.
-    FOR i IN 1 .. pg_catalog.cardinality(children) LOOP
-      created := created + audit_log.attach_built(parents[i], children[i], lowers[i], uppers[i])::integer;
-    END LOOP;
-  EXCEPTION WHEN lock_not_available THEN
-    -- They have their default partition meanwhile; those of entries are not given up for it.
-    IF of_entries = 0 THEN
-      RAISE;
-    END IF;
-    created := of_entries;
-  END;
   RETURN created;
 END
 $$;
@@ -313,4 +213,4 @@ EXCEPTION WHEN lock_not_available THEN
   RETURN 0;
 END
 $$;
-COMMENT ON FUNCTION audit_log.ensure_partitions(integer) IS 'Creates the missing partitions from now on, so many intervals ahead (NULL: 72 hours, 14 days, 4 weeks or 3 months); returns how many were missing. Writers and readers of entries do not wait for it; who reads counts and names (page(), people(), activity_daily) does until the transaction ends: call it in a transaction of its own. Does not queue for a lock: where the log is in use it gives a WARNING. run_retention() and the worker call it, and every configuration change (watch(), define_category(), …) where this moment has no partition.';
+COMMENT ON FUNCTION audit_log.ensure_partitions(integer) IS 'Creates the missing partitions from now on, so many intervals ahead (NULL: 72 hours, 14 days, 4 weeks or 3 months); returns how many were missing. Nobody who writes or reads waits for it. Does not queue for a lock: where somebody maintains the tables it gives a WARNING. run_retention() and the worker call it, and every configuration change (watch(), define_category(), …) where this moment has no partition.';

@@ -18,14 +18,14 @@ BEGIN
   IF day = pg_catalog.date_trunc('week', lower)::date AND day = pg_catalog.date_trunc('week', upper - interval '1 microsecond')::date THEN
     RETURN;
   END IF;
-  EXECUTE pg_catalog.format('INSERT INTO audit_log.named (day, is_actor, organization_id, type, id, name)
+  EXECUTE pg_catalog.format('INSERT INTO %s (day, is_actor, organization_id, type, id, name)
     SELECT DISTINCT $1, m.is_actor, e.organization_id, m.type, m.id, m.name
     FROM %s e
     CROSS JOIN LATERAL audit_log.names_of(e.actor_type, e.actor_id, e.actor_name, e.effective_actor_type, e.effective_actor_id,
       e.effective_actor_name, e.target_type, e.target_id, e.target_name, e.targets) m
     CROSS JOIN audit_log.counted_until u
     WHERE e.occurred_at >= $2 AND e.occurred_at < $3 AND audit_log.seen_by(e.feed, u.epoch, u.snapshot)
-    ON CONFLICT DO NOTHING', partition) USING day, lower, upper;
+    ON CONFLICT DO NOTHING', audit_log.counts_table('audit_log.named', audit_log.partition_of('audit_log.named', day)), partition) USING day, lower, upper;
 END
 $$;
 COMMENT ON FUNCTION audit_log.name_moved(regclass, timestamptz, timestamptz) IS 'Names what counted entries of a range that were moved to a partition name, by its first day; of what is not counted they come later. Internal.';
@@ -82,17 +82,11 @@ BEGIN
   FOREACH parent IN ARRAY ARRAY['audit_log.event', 'audit_log.event_target', 'audit_log.activity', 'audit_log.named']::regclass[] LOOP
     SELECT r.lower, r.upper INTO room FROM audit_log.free_range(parent, audit_log.unit_of(parent, unit), at) r;
     CONTINUE WHEN room.lower IS NULL;
-    BEGIN
-      IF audit_log.create_partition(parent, room.lower, room.upper) THEN
-        created := created + 1;
-      ELSIF audit_log.partition_key(parent) = 'occurred_at' THEN
-        taken := pg_catalog.format('%s from %s on', parent, room.lower);
-      END IF;
-    EXCEPTION WHEN lock_not_available THEN
-      -- Counts and names have their default partition; entries go on.
-      CONTINUE WHEN audit_log.partition_key(parent) = 'day';
-      RAISE;
-    END;
+    IF audit_log.create_partition(parent, room.lower, room.upper) THEN
+      created := created + 1;
+    ELSIF audit_log.partition_key(parent) = 'occurred_at' THEN
+      taken := pg_catalog.format('%s from %s on', parent, room.lower);
+    END IF;
   END LOOP;
 END
 $$;

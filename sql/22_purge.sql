@@ -153,7 +153,7 @@ AS $$
 BEGIN
   IF lower = pg_catalog.date_trunc('day', lower) AND upper = pg_catalog.date_trunc('day', upper) THEN
     RETURN QUERY SELECT b.organization_id, b.category, pg_catalog.sum(b.entries)::bigint
-      FROM (SELECT a.organization_id, a.category, a.events AS entries FROM audit_log.activity a
+      FROM (SELECT a.organization_id, a.category, a.events AS entries FROM audit_log.stored_activity a
             WHERE a.actor_type IS NULL AND a.day >= contents.lower::date AND a.day < contents.upper::date
             UNION ALL SELECT u.organization_id, u.category, u.entries FROM audit_log.uncounted_contents(partition) u) b
       GROUP BY b.organization_id, b.category HAVING pg_catalog.sum(b.entries) > 0;
@@ -249,16 +249,16 @@ AS $$
 DECLARE
   first date := (SELECT pg_catalog.min(c.day) FROM pg_catalog.unnest(counts) c);
   last date := (SELECT pg_catalog.max(c.day) FROM pg_catalog.unnest(counts) c);
-BEGIN
   -- Compared so that they can be hashed; none is an empty text but where it is NULL or the other is one, too.
-  DELETE FROM audit_log.activity a USING pg_catalog.unnest(counts) c
-  WHERE a.day >= first AND a.day <= last AND a.day = c.day AND a.organization_id = c.organization_id AND a.category = c.category
-    AND coalesce(a.actor_type, '') = coalesce(c.actor_type, '') AND coalesce(a.actor_id, '') = coalesce(c.actor_id, '')
-    AND a.actor_type IS NOT DISTINCT FROM c.actor_type AND a.actor_id IS NOT DISTINCT FROM c.actor_id AND a.events <= c.events;
-  UPDATE audit_log.activity a SET events = a.events - c.events FROM pg_catalog.unnest(counts) c
-  WHERE a.day >= first AND a.day <= last AND a.day = c.day AND a.organization_id = c.organization_id AND a.category = c.category
-    AND coalesce(a.actor_type, '') = coalesce(c.actor_type, '') AND coalesce(a.actor_id, '') = coalesce(c.actor_id, '')
-    AND a.actor_type IS NOT DISTINCT FROM c.actor_type AND a.actor_id IS NOT DISTINCT FROM c.actor_id;
+  is_of text := 'a.day >= $2 AND a.day <= $3 AND a.day = c.day AND a.organization_id = c.organization_id AND a.category = c.category
+    AND coalesce(a.actor_type, '''') = coalesce(c.actor_type, '''') AND coalesce(a.actor_id, '''') = coalesce(c.actor_id, '''')
+    AND a.actor_type IS NOT DISTINCT FROM c.actor_type AND a.actor_id IS NOT DISTINCT FROM c.actor_id';
+  place regclass;
+BEGIN
+  FOREACH place IN ARRAY ARRAY['audit_log.activity', 'audit_log.activity_unplaced']::regclass[] LOOP
+    EXECUTE pg_catalog.format('DELETE FROM %s a USING pg_catalog.unnest($1) c WHERE %s AND a.events <= c.events', place, is_of) USING counts, first, last;
+    EXECUTE pg_catalog.format('UPDATE %s a SET events = a.events - c.events FROM pg_catalog.unnest($1) c WHERE %s', place, is_of) USING counts, first, last;
+  END LOOP;
 END
 $$;
 COMMENT ON FUNCTION audit_log.uncount(audit_log.activity[]) IS 'Takes entries off their counts. Internal.';

@@ -9,8 +9,7 @@ BEGIN
   -- Nobody waits for it longer than that: it gives way, and tries again.
   FOR i IN 1 .. 20 LOOP
     BEGIN
-      LOCK TABLE ONLY audit_log.event, ONLY audit_log.event_target, ONLY audit_log.activity, ONLY audit_log.named,
-                 ONLY audit_log.activity_default, ONLY audit_log.named_default
+      LOCK TABLE ONLY audit_log.event, ONLY audit_log.event_target, ONLY audit_log.activity, ONLY audit_log.named
         IN ACCESS EXCLUSIVE MODE;
       EXECUTE (SELECT 'LOCK TABLE ONLY ' || pg_catalog.string_agg(p::text, ', ONLY ') || ' IN ACCESS EXCLUSIVE MODE' FROM pg_catalog.unnest(partitions) p);
       RETURN true;
@@ -93,7 +92,6 @@ BEGIN
   END IF;
   PERFORM audit_log.record_removals(going);
   DELETE FROM audit_log.examined x WHERE x.partition = name;
-  DELETE FROM audit_log.partition_known k WHERE k.partition = name;
 END
 $$;
 COMMENT ON FUNCTION audit_log.before_drop(regclass, timestamptz, timestamptz, audit_log.removal[]) IS 'Writes down what goes with a partition of event. Internal.';
@@ -179,16 +177,19 @@ BEGIN
     RAISE EXCEPTION 'expired partitions were not dropped (% and % more): something was written of their time', going[1], pg_catalog.cardinality(going) - 1
       USING ERRCODE = '55P03', DETAIL = 'code: not_in_prerequisite_state', HINT = 'The next run of retention looks at it again.';
   END IF;
+  DELETE FROM audit_log.partition_known k USING pg_catalog.unnest(going || others) d JOIN pg_catalog.pg_class c ON c.oid = d WHERE k.partition = c.relname;
   EXECUTE (SELECT 'DROP TABLE ' || pg_catalog.string_agg(p::text, ', ') FROM pg_catalog.unnest(going || others) p);
   dropped := pg_catalog.cardinality(going);
   -- Where counts or names have a partition of their own that stays, or none.
   FOR i IN 1 .. dropped LOOP
     DELETE FROM audit_log.activity a WHERE a.day >= pg_catalog.lower(days[i]) AND a.day < pg_catalog.upper(days[i]);
-    DELETE FROM audit_log.named n WHERE n.day = firsts[i]
-      AND NOT EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower::date = firsts[i])
-      AND NOT EXISTS (SELECT FROM audit_log.event_unplaced d WHERE d.occurred_at >= firsts[i]::timestamptz AND d.occurred_at < firsts[i]::timestamptz + interval '7 days');
-    -- Others have names under the same day.
-    IF EXISTS (SELECT FROM audit_log.named n WHERE n.day = firsts[i]) THEN
+    DELETE FROM audit_log.activity_unplaced a WHERE a.day >= pg_catalog.lower(days[i]) AND a.day < pg_catalog.upper(days[i]);
+    IF NOT EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower::date = firsts[i])
+       AND NOT EXISTS (SELECT FROM audit_log.event_unplaced d WHERE d.occurred_at >= firsts[i]::timestamptz AND d.occurred_at < firsts[i]::timestamptz + interval '7 days') THEN
+      DELETE FROM audit_log.named n WHERE n.day = firsts[i];
+      DELETE FROM audit_log.named_unplaced n WHERE n.day = firsts[i];
+    ELSIF EXISTS (SELECT FROM audit_log.stored_named n WHERE n.day = firsts[i]) THEN
+      -- Others have names under the same day.
       PERFORM audit_log.names_are_stale(coalesce(
         (SELECT c.relname FROM audit_log.partition_bounds('audit_log.event') b JOIN pg_catalog.pg_class c ON c.oid = b.partition
          WHERE b.lower::date = firsts[i] LIMIT 1), 'event_unplaced'));

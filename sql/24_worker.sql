@@ -94,6 +94,7 @@ DECLARE
   days date[];
   partitions name[];
   entries text;
+  names regclass;
 BEGIN
   -- A key that is being used anew meanwhile has another id.
   DELETE FROM audit_log.idempotency i
@@ -117,7 +118,7 @@ BEGIN
   PERFORM audit_log.lock_for_purge();
   -- Partitions that begin on one day share it; with a Monday also what has none, of its week.
   days := CASE WHEN one.day IS NOT NULL THEN ARRAY[one.day] ELSE ARRAY(
-    SELECT d.day FROM (SELECT DISTINCT n.day FROM audit_log.named n) d
+    SELECT d.day FROM (SELECT DISTINCT n.day FROM audit_log.stored_named n) d
     WHERE CASE WHEN d.day = pg_catalog.date_trunc('week', d.day)::date
                THEN NOT EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower = d.day AND b.upper >= d.day + 7)
                ELSE NOT EXISTS (SELECT FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower::date = d.day) END) END;
@@ -125,14 +126,16 @@ BEGIN
          coalesce(pg_catalog.string_agg(pg_catalog.format('SELECT %L::date AS day, e.* FROM %s e UNION ALL ', b.lower::date, b.partition), ''), '')
   INTO partitions, entries
   FROM audit_log.partition_bounds('audit_log.event') b JOIN pg_catalog.pg_class c ON c.oid = b.partition WHERE b.lower::date = ANY (days);
-  EXECUTE pg_catalog.format('DELETE FROM audit_log.named n
-    WHERE n.day = ANY ($1) AND NOT EXISTS (
-      SELECT FROM (SELECT DISTINCT e.day, e.organization_id, m.is_actor, m.type, m.id, m.name
-                   FROM (%s SELECT pg_catalog.date_trunc(''week'', e.occurred_at)::date AS day, e.* FROM audit_log.event_unplaced e) e
-                   CROSS JOIN LATERAL audit_log.names_of(e.actor_type, e.actor_id, e.actor_name, e.effective_actor_type, e.effective_actor_id,
-                     e.effective_actor_name, e.target_type, e.target_id, e.target_name, e.targets) m) k
-      WHERE (k.day, k.organization_id, k.is_actor, k.type) = (n.day, n.organization_id, n.is_actor, n.type)
-        AND coalesce(k.id, '''') = coalesce(n.id, '''') AND coalesce(k.name, '''') = coalesce(n.name, ''''))', entries) USING days;
+  FOREACH names IN ARRAY ARRAY['audit_log.named', 'audit_log.named_unplaced']::regclass[] LOOP
+    EXECUTE pg_catalog.format('DELETE FROM %s n
+      WHERE n.day = ANY ($1) AND NOT EXISTS (
+        SELECT FROM (SELECT DISTINCT e.day, e.organization_id, m.is_actor, m.type, m.id, m.name
+                     FROM (%s SELECT pg_catalog.date_trunc(''week'', e.occurred_at)::date AS day, e.* FROM audit_log.event_unplaced e) e
+                     CROSS JOIN LATERAL audit_log.names_of(e.actor_type, e.actor_id, e.actor_name, e.effective_actor_type, e.effective_actor_id,
+                       e.effective_actor_name, e.target_type, e.target_id, e.target_name, e.targets) m) k
+        WHERE (k.day, k.organization_id, k.is_actor, k.type) = (n.day, n.organization_id, n.is_actor, n.type)
+          AND coalesce(k.id, '''') = coalesce(n.id, '''') AND coalesce(k.name, '''') = coalesce(n.name, ''''))', names, entries) USING days;
+  END LOOP;
   UPDATE audit_log.examined x SET names_stale_since = NULL WHERE x.partition = one.partition OR x.partition = ANY (partitions);
   RETURN true;
 END
@@ -284,6 +287,7 @@ BEGIN
   END IF;
   -- The worker's step is waited for, and it does nothing until this transaction ends.
   LOCK TABLE audit_log.worker_task IN SHARE UPDATE EXCLUSIVE MODE;
+  PERFORM audit_log.run_task('partitions', at);
   PERFORM audit_log.run_task('counts', at);
   -- A transaction holds what it locks until its end: it does so much and no more,
   FOR i IN 1 .. 10 LOOP
@@ -296,9 +300,8 @@ BEGIN
   END LOOP;
   PERFORM audit_log.run_task('tidy', at);
   -- and comes last to what locks others out.
-  PERFORM audit_log.run_task('partitions', at);
   SELECT t.* INTO step FROM audit_log.run_task('drop', at) t;
   RETURN QUERY SELECT r.* FROM pg_catalog.unnest(step.removed) r;
 END
 $$;
-COMMENT ON FUNCTION audit_log.run_retention(boolean) IS 'Keeps the log in order where no worker does: counts, removes expired entries that no hold matches (about 200,000 looked at in a call), makes a partition for entries that have none or, in a later call, moves them to it (about 100,000 in a call), makes partitions ahead, and drops up to 4 expired ones. What went, a row an organization, category and partition; with dry_run what would go, in as many calls as it takes. Call it in a transaction of its own, hourly or so: what it drops is locked until that ends. What fails is a WARNING, and in worker_status. 55000 outside READ COMMITTED. Purges are recorded as retention_run.';
+COMMENT ON FUNCTION audit_log.run_retention(boolean) IS 'Keeps the log in order where no worker does: makes partitions ahead, counts, removes expired entries that no hold matches (about 200,000 looked at in a call), makes a partition for entries that have none or, in a later call, moves them to it (about 100,000 in a call), and drops up to 4 expired ones. What went, a row an organization, category and partition; with dry_run what would go, in as many calls as it takes. Call it in a transaction of its own, hourly or so: what it drops is locked until that ends. What fails is a WARNING, and in worker_status. 55000 outside READ COMMITTED. Purges are recorded as retention_run.';

@@ -76,11 +76,12 @@ DECLARE
 BEGIN
   start := pg_catalog.to_timestamp(pg_catalog.rpad(digits, 20, '0'), 'YYYYMMDDHH24MISSUS');
   SELECT r.lower, r.upper INTO room FROM audit_log.free_range(parent, audit_log.unit_of(parent, audit_log.partition_interval()), start) r;
-  IF room.lower = start AND NOT audit_log.is_in_default(parent, room.lower, room.upper)
-     AND (SELECT pg_catalog.count(DISTINCT a.columns) = 1
+  IF room.lower = start AND (SELECT pg_catalog.count(DISTINCT a.columns) = 1
           FROM (SELECT pg_catalog.string_agg(a.attname || ' ' || a.atttypid, ',' ORDER BY a.attname) AS columns
                 FROM pg_catalog.pg_attribute a WHERE a.attrelid IN (parent, relation) AND a.attnum > 0 AND NOT a.attisdropped GROUP BY a.attrelid) a) THEN
-    EXECUTE pg_catalog.format('SELECT coalesce(pg_catalog.min(%1$I) >= $1 AND pg_catalog.max(%1$I) < $2, true) FROM %2$s', audit_log.partition_key(parent), relation)
+    -- Counts of a day are in one place.
+    EXECUTE pg_catalog.format('SELECT coalesce(pg_catalog.min(%1$I) >= $1 AND pg_catalog.max(%1$I) < $2, true)
+      AND (%1$L <> ''day'' OR NOT EXISTS (SELECT FROM %3$s_unplaced WHERE %1$I >= $1 AND %1$I < $2)) FROM %2$s', audit_log.partition_key(parent), relation, parent)
     INTO fits USING room.lower, room.upper;
   END IF;
   RETURN CASE WHEN fits THEN pg_catalog.format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)', parent, relation, room.lower, room.upper) END;
@@ -251,7 +252,7 @@ BEGIN
     FROM (SELECT a.day::timestamptz AS lower, (a.day + 1)::timestamptz AS upper, a.organization_id, a.category,
                  CASE WHEN oc.changed_at IS NOT NULL THEN oc.keep WHEN o.changed_at IS NOT NULL THEN o.keep WHEN c.changed_at IS NOT NULL THEN c.keep
                       ELSE (SELECT r.keep FROM audit_log.retention r WHERE r.organization_id IS NULL AND r.category IS NULL) END AS keep
-          FROM audit_log.activity a
+          FROM audit_log.stored_activity a
           LEFT JOIN audit_log.retention_rule oc ON oc.organization_id = a.organization_id AND oc.category = a.category
           LEFT JOIN audit_log.retention_rule o ON o.organization_id = a.organization_id AND o.category IS NULL
           LEFT JOIN audit_log.retention_rule c ON c.organization_id IS NULL AND c.category = a.category

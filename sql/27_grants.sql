@@ -27,7 +27,7 @@ GRANT SELECT ON
   audit_log.entry, audit_log.entry_target, audit_log.entry_change, audit_log.activity_daily, audit_log.category_daily, audit_log.feed, audit_log.feed_rows, audit_log.bi_audit_log,
   audit_log.organization, audit_log.vocabulary, audit_log.target_type, audit_log.actor_type, audit_log.watched,
   -- What these views, being security_invoker, read as the caller; entries by row policy.
-  audit_log.stored_event, audit_log.event, audit_log.event_unplaced, audit_log.stored_event_target, audit_log.event_target, audit_log.event_target_unplaced, audit_log.activity, audit_log.named, audit_log.uncounted, audit_log.counted_until, audit_log.naming, audit_log.relation_name, audit_log.watch_trigger, audit_log.category_definition, audit_log.category_deprecation
+  audit_log.stored_event, audit_log.event, audit_log.event_unplaced, audit_log.stored_event_target, audit_log.event_target, audit_log.event_target_unplaced, audit_log.stored_activity, audit_log.activity, audit_log.activity_unplaced, audit_log.stored_named, audit_log.named, audit_log.named_unplaced, audit_log.uncounted, audit_log.counted_until, audit_log.naming, audit_log.relation_name, audit_log.watch_trigger, audit_log.category_definition, audit_log.category_deprecation
 TO audit_log_reader, audit_log_bound;
 GRANT EXECUTE ON FUNCTION
   audit_log.readable_organizations(), audit_log.state_bytes(jsonb, jsonb), audit_log.changes(jsonb, jsonb), audit_log.primary_target(text, text, text), audit_log.seen_by(bigint, smallint, pg_snapshot), audit_log.unseen_from(smallint, pg_snapshot), audit_log.contains(text, text), audit_log.settled_below(), audit_log.safe_cell(text), audit_log.id_instant(uuid), audit_log.format_json(jsonb, jsonb, text),
@@ -73,7 +73,7 @@ BEGIN
   FOREACH t IN ARRAY ARRAY[
     'audit_log.category_deprecation', 'audit_log.organization_setting', 'audit_log.organization_seen', 'audit_log.relation_name',
     'audit_log.relation_name_id_seq', 'audit_log.feed_epoch', 'audit_log.log_identity', 'audit_log.event_unplaced', 'audit_log.event_target_unplaced',
-    'audit_log.idempotency', 'audit_log.read_binding', 'audit_log.activity_default', 'audit_log.named_default', 'audit_log.counted_until',
+    'audit_log.idempotency', 'audit_log.read_binding', 'audit_log.activity_unplaced', 'audit_log.named_unplaced', 'audit_log.counted_until',
     'audit_log.partition_setting', 'audit_log.retention_rule', 'audit_log.legal_hold', 'audit_log.purged_until', 'audit_log.purged_feed', 'audit_log.examined']::regclass[]
   LOOP
     PERFORM pg_catalog.pg_extension_config_dump(t, '');

@@ -4,7 +4,6 @@ use std::thread;
 
 use audit_log_tests::{one, run, Db};
 
-use crate::capture_sessions::session_with_notices;
 use crate::listing::Random;
 use crate::retention_truth::move_all;
 
@@ -291,24 +290,6 @@ fn nobody_who_writes_or_lists_waits_while_they_are_made_and_filled() {
     }
     move_all(&mut db.client);
     assert_eq!(db.one("SELECT count(*) FROM audit_log.event WHERE target_id = 'old'"), "4");
-}
-
-/// Counts and names have their default partition; entries need theirs.
-#[test]
-fn who_reads_counts_for_long_keeps_only_their_partitions_from_being_made() {
-    let mut db = Db::new();
-    let mut reader = db.session();
-    run(&mut reader, "BEGIN; SELECT count(*) FROM audit_log.activity_daily");
-    let half_made = "SELECT count(*) FROM pg_class WHERE relnamespace = 'audit_log'::regnamespace AND relname ~ '_p\\d{8}$' AND relkind = 'r' AND NOT relispartition";
-    let (mut maker, notices) = session_with_notices(&db, "postgres");
-    assert_eq!(one(&mut maker, "SELECT audit_log.ensure_partitions(2)"), "6", "entries and their targets");
-    assert!(notices.lock().expect("told").is_empty());
-    assert_eq!(one(&mut maker, "SELECT audit_log.ensure_partitions(2)"), "0");
-    assert!(notices.lock().expect("told").concat().contains("in use"), "it is told why");
-    assert_eq!(db.one(half_made), "0");
-    run(&mut reader, "COMMIT");
-    assert_eq!(one(&mut maker, "SELECT audit_log.ensure_partitions(2)"), "6", "the others");
-    assert_eq!(db.one(half_made), "0");
 }
 
 /// Nobody waits for whoever makes a partition, nor the other way round.
