@@ -17,6 +17,8 @@ REACH_MS = 200
 REACH_WAIT_MS = 50
 WRITERS = 2
 READERS = 1
+# What lists as fast as it can takes a processor; waits for locks show as well where it does so a hundred times a second.
+READS = 100
 # How far back the first partition is; each one that is dropped is a week further on.
 OLDEST = 200
 
@@ -40,7 +42,7 @@ def measure(server: Server, figures: Figures, entries: int, rounds: int) -> None
         fill(server, entries, OLDEST - 2 * round_)
         report(figures, "idle", "nobody else there", times(server, entries))
         fill(server, entries, OLDEST - 2 * round_ - 1)
-        with Load(server, DATABASE, WRITERS, READERS) as load:
+        with Load(server, DATABASE, WRITERS, READERS, READS) as load:
             found = times(server, entries)
             load.check()
         report(figures, "busy", f"beside {WRITERS} writers and {READERS} reader", found)

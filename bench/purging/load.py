@@ -21,12 +21,12 @@ WARM_UP = 2.0
 
 
 class Load:
-    """pgbench at full speed: so many clients of each script, until this ends; waits has the longest of each, in ms."""
+    """pgbench until this ends: so many writers at full speed, so many readers each so often a second. waits has the longest of each, in ms."""
 
-    def __init__(self, server: Server, database: str, writers: int, readers: int) -> None:
+    def __init__(self, server: Server, database: str, writers: int, readers: int, reads: int) -> None:
         self.waits = {"purge_write": 0.0, "purge_list": 0.0}
         self._server = server
-        self._running = [self._pgbench(database, "purge_write", writers), self._pgbench(database, "purge_list", readers)]
+        self._running = [self._pgbench(database, "purge_write", writers), self._pgbench(database, "purge_list", readers, "-R", str(readers * reads))]
         self._over = threading.Event()
         self._looker = threading.Thread(target=self._look)
 
@@ -48,9 +48,9 @@ class Load:
             if process.poll() is not None:
                 raise RuntimeError(f"pgbench ended early: {process.communicate()[1]}")
 
-    def _pgbench(self, database: str, script: str, clients: int) -> subprocess.Popen:
+    def _pgbench(self, database: str, script: str, clients: int, *options: str) -> subprocess.Popen:
         command = [self._server.bindir / "pgbench", "-h", self._server.socket, "-U", "postgres", "-n", "-M", "prepared",
-                   "-c", str(clients), "-j", str(clients), "-T", "3600", "-f", SCRIPTS / f"{script}.pgbench", database]
+                   "-c", str(clients), "-j", str(clients), "-T", "3600", *options, "-f", SCRIPTS / f"{script}.pgbench", database]
         environment = {**clean_environment(), "PGAPPNAME": script}
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
 
