@@ -78,54 +78,53 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.first_unseen(regclass, smallint, pg_snapshot, timestamptz) IS 'The oldest instant, before one, of what a partition has that a snapshot did not see; NULL where there is none. Internal.';
 
-CREATE FUNCTION audit_log.due_for_purge(at timestamptz)
-  RETURNS TABLE (partition regclass, lower timestamptz, upper timestamptz, since timestamptz, until timestamptz, clock timestamptz)
+CREATE FUNCTION audit_log.may_have_expired(at timestamptz) RETURNS TABLE (partition regclass, lower timestamptz, upper timestamptz)
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH line AS (SELECT pg_catalog.max(at - r.keep) AS at FROM audit_log.retention r HAVING pg_catalog.max(at - r.keep) IS NOT NULL)
+  SELECT b.partition, b.lower, b.upper FROM audit_log.partition_bounds('audit_log.event') b JOIN line l ON b.lower < l.at
+  UNION ALL
+  SELECT 'audit_log.event_unplaced', '-infinity', 'infinity' FROM line
+  ORDER BY 2
+$$;
+COMMENT ON FUNCTION audit_log.may_have_expired(timestamptz) IS 'Partitions of event old enough for some rule by a clock, and what is beside them, the oldest first. Internal.';
+
+CREATE FUNCTION audit_log.due_in(
+  partition regclass, lower timestamptz, upper timestamptz, at timestamptz, OUT since timestamptz, OUT until timestamptz, OUT clock timestamptz)
   LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp
   SET TimeZone = 'UTC'
 AS $$
-#variable_conflict use_column
 DECLARE
-  line timestamptz := (SELECT pg_catalog.max(due_for_purge.at - r.keep) FROM audit_log.retention r);
-  hash text := audit_log.rules_hash();
+  line timestamptz := (SELECT pg_catalog.max(due_in.at - r.keep) FROM audit_log.retention r);
   seen audit_log.examined;
   fresh timestamptz;
 BEGIN
-  FOR partition, lower, upper IN
-    SELECT b.partition, b.lower, b.upper FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower < line
-    UNION ALL
-    SELECT 'audit_log.event_unplaced', '-infinity', 'infinity' WHERE line IS NOT NULL
-    ORDER BY 2
-  LOOP
-    SELECT x.* INTO seen FROM audit_log.examined x JOIN pg_catalog.pg_class c ON c.relname = x.partition WHERE c.oid = due_for_purge.partition;
-    clock := due_for_purge.at;
-    IF seen.rules IS DISTINCT FROM hash THEN
-      since := lower;
+  SELECT x.* INTO seen FROM audit_log.examined x JOIN pg_catalog.pg_class c ON c.relname = x.partition WHERE c.oid = due_in.partition;
+  clock := due_in.at;
+  IF seen.rules IS DISTINCT FROM audit_log.rules_hash() THEN
+    since := lower;
+    until := least(upper, line);
+  ELSIF seen.progress IS NOT NULL THEN
+    since := seen.progress;
+    until := seen.until;
+    clock := seen.at;
+  ELSE
+    -- What a rule's line has passed since,
+    SELECT pg_catalog.min(greatest(lower, seen.at - r.keep)), pg_catalog.max(least(upper, due_in.at - r.keep)) INTO since, until
+    FROM audit_log.retention r
+    WHERE r.keep IS NOT NULL AND due_in.at - r.keep > lower AND seen.at - r.keep < upper AND seen.at - r.keep < due_in.at - r.keep;
+    -- and what was written behind it.
+    fresh := audit_log.first_unseen(partition, seen.epoch, seen.snapshot, line);
+    IF fresh IS NOT NULL THEN
+      since := least(since, fresh);
       until := least(upper, line);
-    ELSIF seen.progress IS NOT NULL THEN
-      since := seen.progress;
-      until := seen.until;
-      clock := seen.at;
-    ELSE
-      -- What a rule's line has passed since,
-      SELECT pg_catalog.min(greatest(due_for_purge.lower, seen.at - r.keep)), pg_catalog.max(least(due_for_purge.upper, due_for_purge.at - r.keep))
-      INTO since, until
-      FROM audit_log.retention r
-      WHERE r.keep IS NOT NULL AND due_for_purge.at - r.keep > due_for_purge.lower AND seen.at - r.keep < due_for_purge.upper
-        AND seen.at - r.keep < due_for_purge.at - r.keep;
-      -- and what was written behind it.
-      fresh := audit_log.first_unseen(partition, seen.epoch, seen.snapshot, line);
-      IF fresh IS NOT NULL THEN
-        since := least(since, fresh);
-        until := least(upper, line);
-      END IF;
-      CONTINUE WHEN since IS NULL;
     END IF;
-    RETURN NEXT;
-  END LOOP;
+  END IF;
 END
 $$;
-COMMENT ON FUNCTION audit_log.due_for_purge(timestamptz) IS 'Partitions of event that may have expired entries by a clock, oldest first, and the instants [since, until) to look at in each. Internal.';
+COMMENT ON FUNCTION audit_log.due_in(regclass, timestamptz, timestamptz, timestamptz) IS 'The instants [since, until) of a partition to look at for entries that may have expired by a clock, and that clock; NULL where there are none. Internal.';
 
 -- By the index on feed, also where nothing is known of what is in the partition yet.
 CREATE FUNCTION audit_log.uncounted_contents(partition regclass) RETURNS TABLE (organization_id text, category text, entries bigint)

@@ -132,14 +132,13 @@ DECLARE
   first date;
   one record;
   partition regclass;
-  due regclass[] := ARRAY(SELECT d.partition FROM audit_log.due_for_purge(at) d);
   is_empty boolean;
   expired audit_log.removal[];
 BEGIN
   removed := '{}';
   dropped := 0;
   FOR one IN SELECT b.* FROM audit_log.partition_bounds('audit_log.event') b WHERE b.upper <= line ORDER BY b.lower LOOP
-    IF one.partition <> ALL (due) THEN
+    IF (audit_log.due_in(one.partition, one.lower, one.upper, at)).since IS NULL THEN
       EXECUTE pg_catalog.format('SELECT NOT EXISTS (SELECT FROM %s)', one.partition) INTO is_empty;
       CONTINUE WHEN NOT is_empty;
     END IF;

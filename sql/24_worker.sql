@@ -69,13 +69,15 @@ AS $$
 DECLARE
   seen pg_snapshot;
   one record;
+  due record;
 BEGIN
   PERFORM audit_log.lock_for_purge();
   seen := audit_log.committed_snapshot();
-  FOR one IN SELECT d.* FROM audit_log.due_for_purge(at) d LOOP
-    -- These go whole.
-    CONTINUE WHEN audit_log.all_expired(one.partition, one.lower, one.upper, at) IS NOT NULL;
-    removed := audit_log.clear_batch(one.partition, one.clock, one.since, one.until, seen, most);
+  FOR one IN SELECT m.* FROM audit_log.may_have_expired(at) m LOOP
+    due := audit_log.due_in(one.partition, one.lower, one.upper, at);
+    -- Some go whole.
+    CONTINUE WHEN due.since IS NULL OR audit_log.all_expired(one.partition, one.lower, one.upper, at) IS NOT NULL;
+    removed := audit_log.clear_batch(one.partition, due.clock, due.since, due.until, seen, most);
     more := true;
     RETURN;
   END LOOP;
@@ -248,11 +250,7 @@ DECLARE
   one record;
   whole boolean;
 BEGIN
-  FOR one IN
-    SELECT b.partition, b.lower, b.upper FROM audit_log.partition_bounds('audit_log.event') b WHERE b.lower < line
-    UNION ALL SELECT 'audit_log.event_unplaced', '-infinity', 'infinity'
-    ORDER BY 2
-  LOOP
+  FOR one IN SELECT m.* FROM audit_log.may_have_expired(at) m LOOP
     whole := audit_log.all_expired(one.partition, one.lower, one.upper, at) IS NOT NULL;
     RETURN QUERY EXECUTE pg_catalog.format('SELECT e.organization_id, e.category, p.keep, pg_catalog.count(*), pg_catalog.min(e.occurred_at), pg_catalog.max(e.occurred_at), %L, $3
       FROM %2$s e
