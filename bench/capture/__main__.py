@@ -102,7 +102,9 @@ def describe(server: Server, chosen: argparse.Namespace, solutions: list[Solutio
     # Entries of about a kilobyte, from the bulk statements and as many again from the rest; WAL comes on top.
     needed = 20e9 + chosen.rows * chosen.rounds * 6 * 1000 * len(solutions)
     if free < needed:
-        print(f"   a run like this may need {needed / 1e9:.0f} GB of disk; there are {free / 1e9:.0f}", flush=True)
+        # It would find out in its last part, and have measured nothing.
+        sys.exit(f"error: a run like this may need {needed / 1e9:.0f} GB of disk, and there are {free / 1e9:.0f}: "
+                 "take fewer solutions (--only), --rounds or --rows")
     counted = ("rounds", "seconds", "rows", "updates", "large_rows", "stored", "skip_large")
     return {
         **circumstances(server),
