@@ -200,10 +200,11 @@ BEGIN
   END IF;
   SELECT u.* INTO last FROM audit_log.counted_until u;
   low := coalesce(audit_log.unseen_from(last.epoch, last.snapshot), 0);
-  PERFORM audit_log.counts_table('audit_log.activity', p.leaf)
-  FROM (SELECT DISTINCT audit_log.partition_of('audit_log.activity', u.day) AS leaf FROM audit_log.activity_unplaced u) p WHERE p.leaf IS NOT NULL;
-  PERFORM audit_log.counts_table('audit_log.named', p.leaf)
-  FROM (SELECT DISTINCT audit_log.partition_of('audit_log.named', u.day) AS leaf FROM audit_log.named_unplaced u) p WHERE p.leaf IS NOT NULL;
+  -- What was counted before it had a partition is moved there, also where nothing new comes.
+  PERFORM audit_log.counts_table(p.parent, p.leaf)
+  FROM (SELECT 'audit_log.activity'::regclass, audit_log.partition_of('audit_log.activity', a.day) FROM audit_log.activity_unplaced a
+        UNION SELECT 'audit_log.named', audit_log.partition_of('audit_log.named', n.day) FROM audit_log.named_unplaced n) p(parent, leaf)
+  WHERE p.leaf IS NOT NULL;
   FOR partition IN
     SELECT t.relid FROM pg_catalog.pg_partition_tree('audit_log.event') t WHERE t.isleaf AND t.level > 0
     UNION ALL SELECT 'audit_log.event_unplaced'

@@ -76,7 +76,8 @@ DECLARE
 BEGIN
   start := pg_catalog.to_timestamp(pg_catalog.rpad(digits, 20, '0'), 'YYYYMMDDHH24MISSUS');
   SELECT r.lower, r.upper INTO room FROM audit_log.free_range(parent, audit_log.unit_of(parent, audit_log.partition_interval()), start) r;
-  IF room.lower = start AND (SELECT pg_catalog.count(DISTINCT a.columns) = 1
+  IF room.lower = start
+     AND (SELECT pg_catalog.count(DISTINCT a.columns) = 1
           FROM (SELECT pg_catalog.string_agg(a.attname || ' ' || a.atttypid, ',' ORDER BY a.attname) AS columns
                 FROM pg_catalog.pg_attribute a WHERE a.attrelid IN (parent, relation) AND a.attnum > 0 AND NOT a.attisdropped GROUP BY a.attrelid) a) THEN
     -- Counts of a day are in one place.

@@ -26,10 +26,15 @@ fn only(client: &mut Client, severity: &str, phrase: &str, object: &str) -> Find
     finding.clone()
 }
 
-fn restart(cluster: &Cluster, database: &str) -> Client {
+/// After a restart the worker is there, and nothing is said of it.
+#[track_caller]
+fn works_after_restart(cluster: &Cluster, database: &str) -> Client {
     cluster.down("fast");
     cluster.up();
-    cluster.connect(database)
+    let mut client = cluster.connect(database);
+    within(SOON, &mut client, LAUNCHERS, "1");
+    assert_eq!(of_worker(&mut client), []);
+    client
 }
 
 #[test]
@@ -39,10 +44,8 @@ fn not_preloaded() {
     let mut client = created(&cluster, "hiring");
     let finding = only(&mut client, "info", "worker not preloaded", "shared_preload_libraries");
     run(&mut client, &finding.fix);
-    let mut client = restart(&cluster, "hiring");
+    let mut client = works_after_restart(&cluster, "hiring");
     assert_eq!(one(&mut client, "SHOW shared_preload_libraries"), "auto_explain, audit_log");
-    within(SOON, &mut client, LAUNCHERS, "1");
-    assert_eq!(of_worker(&mut client), []);
     cluster.stop();
 }
 
@@ -53,9 +56,7 @@ fn not_running() {
     let finding = only(&mut client, "error", "worker not running", "audit_log launcher");
     assert!(finding.fix.contains("max_worker_processes"), "{finding:?}");
     run(&mut client, "ALTER SYSTEM SET max_worker_processes = 8");
-    let mut client = restart(&cluster, "hiring");
-    within(SOON, &mut client, LAUNCHERS, "1");
-    assert_eq!(of_worker(&mut client), []);
+    works_after_restart(&cluster, "hiring");
     cluster.stop();
 }
 

@@ -4,6 +4,7 @@ use std::thread;
 
 use audit_log_tests::{one, run, Db};
 
+use crate::capture_sessions::session_with_notices;
 use crate::listing::Random;
 use crate::retention_truth::move_all;
 
@@ -290,6 +291,26 @@ fn nobody_who_writes_or_lists_waits_while_they_are_made_and_filled() {
     }
     move_all(&mut db.client);
     assert_eq!(db.one("SELECT count(*) FROM audit_log.event WHERE target_id = 'old'"), "4");
+}
+
+/// Somebody maintains one of the tables, whichever: it is told, nothing waits, and nothing is left half made.
+#[test]
+fn beside_maintenance_they_are_made_later() {
+    let mut db = Db::new();
+    let mut other = db.session();
+    let half_made = "SELECT count(*) FROM pg_class WHERE relnamespace = 'audit_log'::regnamespace AND relname ~ '_p\\d{8}$' AND relkind = 'r' AND NOT relispartition";
+    let (mut maker, notices) = session_with_notices(&db, "postgres");
+    for parent in PARENTS {
+        run(&mut other, &format!("BEGIN; LOCK TABLE ONLY audit_log.{parent} IN SHARE UPDATE EXCLUSIVE MODE"));
+        assert_eq!(one(&mut maker, "SELECT audit_log.ensure_partitions(2)"), "0", "{parent}");
+        let told = std::mem::take(&mut *notices.lock().expect("told"));
+        assert!(told.concat().contains("in use"), "{parent}: {told:?}");
+        assert_eq!(db.one(half_made), "0");
+        run(&mut other, "COMMIT");
+    }
+    assert_eq!(one(&mut maker, "SELECT audit_log.ensure_partitions(2)"), "12");
+    assert!(notices.lock().expect("told").is_empty());
+    assert_eq!(db.one(half_made), "0");
 }
 
 /// Nobody waits for whoever makes a partition, nor the other way round.
