@@ -21,6 +21,8 @@ pub enum Code {
     OutOfMemory,
     /// What was asked needs a state of the database that is not there (a key, a watch).
     NotInPrerequisiteState,
+    /// A table or server is none that the log can be read through.
+    WrongObjectType,
     /// A fault of this extension or of its installation.
     Internal,
 }
@@ -38,6 +40,7 @@ impl Code {
             Code::RowImageTooLarge => "row_image_too_large",
             Code::OutOfMemory => "out_of_memory",
             Code::NotInPrerequisiteState => "not_in_prerequisite_state",
+            Code::WrongObjectType => "wrong_object_type",
             Code::Internal => "internal",
         }
     }

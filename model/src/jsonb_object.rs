@@ -1,30 +1,34 @@
-//! A jsonb object as the bytes PostgreSQL stores, written in one pass.
+//! A jsonb object or array as the bytes PostgreSQL stores, written in one pass.
 //!
-//! Layout: varlena header, container header (number of pairs, flag), one entry a key and a value
-//! (kind and length; every 32nd the end's offset instead), the keys' bytes, the values' bytes.
+//! A nested container is copied as the bytes it is: nothing is recursive, whatever its depth.
+//!
+//! Layout: varlena header, container header (number of items or pairs, flag), one entry a key and a value
+//! (kind and length; every 32nd the end's offset instead), the keys' bytes, the values' bytes. An array
+//! has no keys.
 //! Numbers and nested containers start at a multiple of four.
 
 use std::collections::TryReserveError;
 
 use crate::numeric_bytes;
 
-const HEADER: usize = 4;
+pub(crate) const HEADER: usize = 4;
 const ALIGNMENT: usize = 4;
-const OBJECT: u32 = 0x2000_0000;
+pub(crate) const OBJECT: u32 = 0x2000_0000;
+pub(crate) const ARRAY: u32 = 0x4000_0000;
 const SCALAR: u32 = 0x1000_0000;
-const COUNT: u32 = 0x0fff_ffff;
+pub(crate) const COUNT: u32 = 0x0fff_ffff;
 const STRIDE: usize = 32;
-const HAS_OFFSET: u32 = 0x8000_0000;
-const KIND: u32 = 0x7000_0000;
+pub(crate) const HAS_OFFSET: u32 = 0x8000_0000;
+pub(crate) const KIND: u32 = 0x7000_0000;
 /// The most bytes that all keys and values may have.
 const MAX_BYTES: usize = 0x0fff_ffff;
 
-const STRING: u32 = 0;
+pub(crate) const STRING: u32 = 0;
 const NUMERIC: u32 = 0x1000_0000;
 const FALSE: u32 = 0x2000_0000;
 const TRUE: u32 = 0x3000_0000;
 const NULL: u32 = 0x4000_0000;
-const CONTAINER: u32 = 0x5000_0000;
+pub(crate) const CONTAINER: u32 = 0x5000_0000;
 
 /// Why there is no object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +44,8 @@ pub fn key_order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
-/// An object under construction: all keys first, then one value each.
-pub struct ObjectWriter {
+/// An object under construction, all its keys first and then one value each; or an array, value by value.
+pub struct ContainerWriter {
     bytes: Vec<u8>,
     /// Where keys and values begin.
     data: usize,
@@ -49,23 +53,55 @@ pub struct ObjectWriter {
     fault: Option<Fault>,
 }
 
-impl ObjectWriter {
+impl ContainerWriter {
     /// Begins an object of these keys: distinct, and in `key_order`.
-    pub fn new<'a>(keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Self {
-        let pairs = keys.len();
-        let data = 2 * HEADER + 2 * pairs * HEADER;
-        let mut bytes = Vec::with_capacity(data + pairs * 40);
-        bytes.resize(data, 0);
-        let mut writer = ObjectWriter { bytes, data, next: 0, fault: None };
-        writer.set(HEADER, pairs as u32 | OBJECT);
+    pub fn object<'a>(keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Self {
+        let mut writer = ContainerWriter::begin(keys.len(), keys.len() * 2, OBJECT);
         for key in keys {
             writer.string(key);
         }
         writer
     }
 
+    /// Begins an array of so many values.
+    pub fn array(items: usize) -> Self {
+        ContainerWriter::begin(items, items, ARRAY)
+    }
+
+    fn begin(count: usize, entries: usize, flag: u32) -> Self {
+        let data = 2 * HEADER + entries * HEADER;
+        let mut writer = ContainerWriter { bytes: Vec::new(), data, next: 0, fault: None };
+        // Most values are small; of many, none is expected to be large.
+        if count > COUNT as usize || writer.reserve(data + (entries * 20).min(1 << 16)).is_err() {
+            writer.fault = Some(Fault::OutOfMemory);
+            writer.data = 0;
+            return writer;
+        }
+        writer.bytes.resize(data, 0);
+        writer.set(HEADER, count as u32 | flag);
+        writer
+    }
+
     fn set(&mut self, at: usize, word: u32) {
-        self.bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+        if let Some(place) = self.bytes.get_mut(at..at + 4) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+    }
+
+    /// Notes that a value could not be made.
+    pub fn fail(&mut self, fault: Fault) {
+        self.fault = self.fault.or(Some(fault));
+    }
+
+    /// A container that was written by itself.
+    pub fn container(&mut self, nested: Result<Vec<u8>, Fault>) {
+        match nested {
+            Ok(varlena) => self.jsonb(varlena.get(HEADER..).unwrap_or_default()),
+            Err(fault) => {
+                self.fail(fault);
+                self.null();
+            }
+        }
     }
 
     /// Notes that what was written since `start` is the next key or value.
@@ -123,7 +159,7 @@ impl ObjectWriter {
         self.append(if truth { TRUE } else { FALSE }, &[]);
     }
 
-    /// Text in the database's encoding.
+    /// Text; the bytes are stored as they are.
     pub fn string(&mut self, bytes: &[u8]) {
         self.append(STRING, bytes);
     }
@@ -200,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_those_of_postgresql() {
-        let mut object = ObjectWriter::new([b"a".as_slice(), b"bb"].into_iter());
+        let mut object = ContainerWriter::object([b"a".as_slice(), b"bb"].into_iter());
         object.integer(1);
         object.string(b"x");
         // What '{"a": 1, "bb": "x"}'::jsonb has on a little-endian machine: keys "abb", padding to
@@ -215,7 +251,7 @@ mod tests {
     #[test]
     fn every_32nd_entry_holds_an_offset() {
         let names: Vec<String> = (0..40).map(|i| format!("k{i:02}")).collect();
-        let mut object = ObjectWriter::new(names.iter().map(|n| n.as_bytes()));
+        let mut object = ContainerWriter::object(names.iter().map(|n| n.as_bytes()));
         (0..40).for_each(|_| object.string(b"four"));
         let bytes = object.finish().unwrap_or_default();
         let entries = &words(&bytes)[2..82];
@@ -230,9 +266,31 @@ mod tests {
     }
 
     #[test]
+    fn an_array_has_no_keys() {
+        let inner = ContainerWriter::array(0);
+        let mut array = ContainerWriter::array(3);
+        array.string(b"abc");
+        array.container(inner.finish());
+        array.boolean(true);
+        // '["abc", [], true]'::jsonb: one byte of padding before the empty array's header.
+        let bytes = array.finish().unwrap_or_default();
+        assert_eq!(words(&bytes[4..20]), [ARRAY | 3, HAS_OFFSET | 3, CONTAINER | 5, TRUE]);
+        assert_eq!(bytes[20..24], *b"abc\0");
+        assert_eq!(words(&bytes[24..]), [ARRAY]);
+    }
+
+    #[test]
+    fn what_cannot_be_nested_fails_the_whole() {
+        let mut array = ContainerWriter::array(2);
+        array.container(Err(Fault::TooLarge));
+        array.null();
+        assert_eq!(array.finish(), Err(Fault::TooLarge));
+    }
+
+    #[test]
     fn too_large_is_said() {
         let huge = vec![b'x'; MAX_BYTES / 2 + 1];
-        let mut object = ObjectWriter::new([b"a".as_slice(), b"b"].into_iter());
+        let mut object = ContainerWriter::object([b"a".as_slice(), b"b"].into_iter());
         object.string(&huge);
         object.string(&huge);
         assert_eq!(object.finish(), Err(Fault::TooLarge));

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::cursor::{Fingerprint, ListCursor};
+use crate::stored_id::stored_id;
 use crate::window::{self, Window};
 use crate::{AuditError, Code};
 
@@ -57,8 +58,8 @@ impl ListRequest {
             limit: check_limit(whole_number(map, "limit")?)?,
             start: date(map, "startDate")?,
             end: date(map, "endDate")?,
-            actor_ids: texts(map, "actorIds")?,
-            target_ids: texts(map, "targetIds")?,
+            actor_ids: as_stored(texts(map, "actorIds")?),
+            target_ids: as_stored(texts(map, "targetIds")?),
             target_types: texts(map, "targetTypes")?,
             categories: texts(map, "categories")?,
             organization: text(map, "organization")?,
@@ -164,6 +165,18 @@ pub fn check_items(field: &str, items: Vec<Option<String>>) -> Result<Vec<String
     values.sort_unstable();
     values.dedup();
     Ok(values)
+}
+
+/// Checks a filter's ids, which may be given whole, and brings them into canonical order as they are stored.
+pub fn check_ids(field: &str, items: Vec<Option<String>>) -> Result<Vec<String>, AuditError> {
+    check_items(field, items).map(as_stored)
+}
+
+fn as_stored(ids: Vec<String>) -> Vec<String> {
+    let mut stored: Vec<String> = ids.iter().map(|id| stored_id(id).into_owned()).collect();
+    stored.sort_unstable();
+    stored.dedup();
+    stored
 }
 
 /// Parses an ISO 8601 instant, a month (`2026-05`) or a date; without an offset it is UTC.

@@ -1,5 +1,6 @@
 //! The people's page: its numbers and filters, and the line that sums an entry up.
 
+use crate::stored_id::stored_id;
 use crate::AuditError;
 
 /// The sizes a page may have.
@@ -49,7 +50,8 @@ impl PageRequest {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let checked = PageRequest {
             tab: given(self.tab),
-            search: given(self.search),
+            // Only a whole id is that long.
+            search: given(self.search).map(|text| stored_id(&text).into_owned()),
             action: given(self.action),
             actor: given(self.actor),
             candidate: given(self.candidate),
@@ -121,7 +123,7 @@ fn shown(json: &str) -> String {
     let text = match serde_json::from_str::<serde_json::Value>(json) {
         Ok(serde_json::Value::String(text)) => text,
         Ok(serde_json::Value::Null) => "nothing".to_string(),
-        _ => json.to_string(),
+        _ => without_blanks(json),
     };
     match text.char_indices().nth(LONGEST_VALUE) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -129,9 +131,38 @@ fn shown(json: &str) -> String {
     }
 }
 
+/// A JSON text without the blanks between its tokens.
+fn without_blanks(json: &str) -> String {
+    let (mut in_string, mut escape) = (false, false);
+    let is_kept = |c: &char| {
+        match c {
+            _ if escape => escape = false,
+            '\\' => escape = true,
+            '"' => in_string = !in_string,
+            _ => {}
+        }
+        in_string || !c.is_ascii_whitespace()
+    };
+    json.chars().filter(is_kept).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_shown_without_the_blanks_of_json() {
+        for (json, text) in [
+            (r#"{"a b": ["\" c \\", 1, "d e"]}"#, r#"{"a b":["\" c \\",1,"d e"]}"#),
+            (r#""a  b""#, "a  b"),
+            ("null", "nothing"),
+            ("1.50", "1.50"),
+        ] {
+            assert_eq!(shown(json), text);
+        }
+        let deep = "[".repeat(5_000) + &"]".repeat(5_000);
+        assert_eq!(shown(&deep), "[".repeat(LONGEST_VALUE) + "…");
+    }
 
     fn request() -> PageRequest {
         PageRequest {
@@ -188,6 +219,6 @@ mod tests {
     #[test]
     fn long_values_are_cut() {
         assert_eq!(shown(&format!("\"{}\"", "ä".repeat(41))), format!("{}…", "ä".repeat(40)));
-        assert_eq!(shown("{\"a\": 1}"), "{\"a\": 1}");
+        assert_eq!(shown("{\"a\": 1}"), "{\"a\":1}");
     }
 }

@@ -31,14 +31,68 @@ pub enum Operation {
     Truncate,
 }
 
-impl Operation {
+/// An operation as it is stored, with what the log must know of it and shows nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredOperation {
+    Insert,
+    Update,
+    /// An update that took the row to an organization that is disabled.
+    Left,
+    /// An update that took the row from an organization that is disabled.
+    Entered,
+    Delete,
+    Truncate,
+    /// A truncate of one partition only.
+    TruncatePartition,
+}
+
+impl StoredOperation {
+    const ALL: [StoredOperation; 7] = [
+        StoredOperation::Insert,
+        StoredOperation::Update,
+        StoredOperation::Left,
+        StoredOperation::Entered,
+        StoredOperation::Delete,
+        StoredOperation::Truncate,
+        StoredOperation::TruncatePartition,
+    ];
+
     /// The one-letter form that is stored.
     pub fn letter(self) -> u8 {
         match self {
-            Operation::Insert => b'i',
-            Operation::Update => b'u',
-            Operation::Delete => b'd',
-            Operation::Truncate => b't',
+            StoredOperation::Insert => b'i',
+            StoredOperation::Update => b'u',
+            StoredOperation::Left => b'l',
+            StoredOperation::Entered => b'e',
+            StoredOperation::Delete => b'd',
+            StoredOperation::Truncate => b't',
+            StoredOperation::TruncatePartition => b'p',
+        }
+    }
+
+    /// The operation that an entry shows by a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| Self::shown(one.letter()) == Some(name))
+    }
+
+    /// What an entry shows for a stored letter.
+    pub fn shown(letter: u8) -> Option<&'static str> {
+        Self::ALL.into_iter().find(|one| one.letter() == letter).map(|one| match one {
+            StoredOperation::Insert => "insert",
+            StoredOperation::Update | StoredOperation::Left | StoredOperation::Entered => "update",
+            StoredOperation::Delete => "delete",
+            StoredOperation::Truncate | StoredOperation::TruncatePartition => "truncate",
+        })
+    }
+}
+
+impl From<Operation> for StoredOperation {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Insert => StoredOperation::Insert,
+            Operation::Update => StoredOperation::Update,
+            Operation::Delete => StoredOperation::Delete,
+            Operation::Truncate => StoredOperation::Truncate,
         }
     }
 }
@@ -72,7 +126,6 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct WatchOptions {
-    pub relation_id: i32,
     pub target_type: String,
     pub target_id: Vec<Column>,
     #[serde(default)]
