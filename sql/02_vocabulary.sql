@@ -12,7 +12,8 @@ COMMENT ON COLUMN audit_log.target_type.builtin IS 'True for the types every ins
 
 CREATE TABLE audit_log.category_definition (
   category text COLLATE "C" PRIMARY KEY CHECK (category ~ '^[A-Za-z][A-Za-z0-9_.]{0,62}$'),
-  target_type text COLLATE "C" NOT NULL REFERENCES audit_log.target_type,
+  -- No foreign key: it would ask the transaction's own snapshot, which may be from before the type.
+  target_type text COLLATE "C" NOT NULL,
   label text NOT NULL,
   description text,
   color text,
@@ -24,7 +25,7 @@ COMMENT ON TABLE audit_log.category_definition IS 'Categories of events; read th
 
 -- Apart from the definitions, so that a deprecated built-in category survives dump and restore.
 CREATE TABLE audit_log.category_deprecation (
-  category text COLLATE "C" PRIMARY KEY REFERENCES audit_log.category_definition,
+  category text COLLATE "C" PRIMARY KEY,
   deprecated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE audit_log.category_deprecation IS 'Categories that should no longer be used; they can still be written and read.';
@@ -116,7 +117,6 @@ BEGIN
   INSERT INTO audit_log.actor_type AS t (code, label)
   VALUES (define_actor_type.code, coalesce(define_actor_type.label, define_actor_type.code))
   ON CONFLICT ON CONSTRAINT actor_type_pkey DO UPDATE SET label = EXCLUDED.label;
-  PERFORM audit_log.configuration_changed();
   PERFORM audit_log.record_configuration('vocabulary_changed', NULL, define_actor_type.code,
     pg_catalog.jsonb_build_object('actor_type', define_actor_type.code));
 END

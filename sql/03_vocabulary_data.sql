@@ -110,6 +110,7 @@ INSERT INTO audit_log.category_definition (category, target_type, label, descrip
   ('harvest_access', 'api_request', 'API access', 'API request read data', 'gray', 'team', true),
   ('retention_run', 'audit_log', 'Retention run', 'Expired entries were removed', 'gray', 'team', true),
   ('vocabulary_changed', 'audit_log', 'Vocabulary changed', 'A category, target type or actor type was defined or deprecated', 'blue', 'team', true),
+  ('schema_changed', 'audit_log', 'Schema changed', 'A watched table, its columns, rules, policies or triggers were altered, or it was renamed or dropped', 'blue', 'team', true),
   ('watch_changed', 'audit_log', 'Watch changed', 'A table was watched, unwatched or its options changed', 'blue', 'team', true),
   ('retention_changed', 'audit_log', 'Retention changed', 'A retention rule changed', 'blue', 'team', true),
   ('hold_placed', 'audit_log', 'Hold placed', 'A legal hold was placed', 'blue', 'team', true),

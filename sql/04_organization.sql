@@ -18,6 +18,20 @@ CREATE TABLE audit_log.organization_seen (
 CREATE INDEX organization_seen_id ON audit_log.organization_seen (id);
 COMMENT ON TABLE audit_log.organization_seen IS 'Organizations first seen in a write; read them through audit_log.organization.';
 
+-- What happened to rows while their organization was disabled is not in the log: row_at() must know when that was.
+CREATE TABLE audit_log.organization_switch (
+  organization_id text COLLATE "C" NOT NULL,
+  at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  enabled boolean NOT NULL
+);
+COMMENT ON TABLE audit_log.organization_switch IS 'When organizations were disabled, and enabled again.';
+CREATE VIEW audit_log.organization_pause WITH (security_invoker = true) AS
+SELECT s.organization_id, s.at AS since,
+       coalesce((SELECT pg_catalog.min(e.at) FROM audit_log.organization_switch e
+                 WHERE e.organization_id = s.organization_id AND e.enabled AND e.at > s.at), 'infinity') AS until
+FROM audit_log.organization_switch s WHERE NOT s.enabled;
+COMMENT ON VIEW audit_log.organization_pause IS 'From when until when organizations were disabled. Internal.';
+
 -- 'default' is enabled at install. It has no setting yet: a dump's own would collide with it.
 INSERT INTO audit_log.organization_seen (id) VALUES ('default');
 
@@ -31,9 +45,25 @@ WHERE NOT EXISTS (SELECT FROM audit_log.organization_setting s WHERE s.id = n.id
 GROUP BY n.id;
 COMMENT ON VIEW audit_log.organization_state IS 'Every known organization once, with what was decided or first seen of it. Internal.';
 
-CREATE FUNCTION audit_log.configuration_changed() RETURNS void
-  LANGUAGE c AS 'MODULE_PATHNAME', 'configuration_changed_wrapper';
-COMMENT ON FUNCTION audit_log.configuration_changed() IS 'Tells every session to forget what it knows of organizations and vocabulary, at this transaction''s commit. Internal.';
+-- Sessions remember what these tables say. Whoever changes them, by whatever statement, tells all sessions at commit.
+CREATE FUNCTION audit_log.announce() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_announce';
+COMMENT ON FUNCTION audit_log.announce() IS 'Trigger that has every session forget what it knows of a table, at this transaction''s commit. Internal.';
+
+CREATE FUNCTION audit_log.announce_changes_of(relation regclass) RETURNS void
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  EXECUTE pg_catalog.format('CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_log.announce()', relation);
+  EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER announce', relation);
+END
+$$;
+COMMENT ON FUNCTION audit_log.announce_changes_of(regclass) IS 'Has changes of a table announced to every session. Internal.';
+
+SELECT audit_log.announce_changes_of(t) FROM pg_catalog.unnest(ARRAY[
+  'audit_log.target_type', 'audit_log.category_definition', 'audit_log.actor_type', 'audit_log.organization_setting']::regclass[]) t;
 
 CREATE FUNCTION audit_log.record_configuration(category text, organization text, target_id text, metadata jsonb) RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_record_configuration';
@@ -68,7 +98,9 @@ BEGIN
   ON CONFLICT ON CONSTRAINT organization_setting_pkey DO UPDATE
     SET enabled = true, name = coalesce(EXCLUDED.name, s.name),
         logging_started_at = coalesce(s.logging_started_at, EXCLUDED.logging_started_at);
-  PERFORM audit_log.configuration_changed();
+  IF NOT was.enabled THEN
+    INSERT INTO audit_log.organization_switch (organization_id, enabled) VALUES (id, true);
+  END IF;
   IF was.enabled IS DISTINCT FROM true OR (name IS NOT NULL AND was.name IS DISTINCT FROM name) THEN
     PERFORM audit_log.record_configuration('organization_enabled', id, id,
       pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('name', name)));
@@ -89,7 +121,7 @@ BEGIN
   VALUES (id, false, (SELECT pg_catalog.min(n.seen_at) FROM audit_log.organization_seen n
                       WHERE n.id = disable_organization.id))
   ON CONFLICT ON CONSTRAINT organization_setting_pkey DO UPDATE SET enabled = false;
-  PERFORM audit_log.configuration_changed();
+  INSERT INTO audit_log.organization_switch (organization_id, enabled) VALUES (id, false);
 END
 $$;
 COMMENT ON FUNCTION audit_log.disable_organization(text) IS 'Switches an organization''s audit log off: writes to watched tables go on and record nothing, listing fails with audit_logs_not_enabled. What was recorded is kept. Recorded as organization_disabled.';

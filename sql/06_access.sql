@@ -14,10 +14,35 @@ CREATE FUNCTION audit_log.system_identifier() RETURNS bigint
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'system_identifier_wrapper';
 COMMENT ON FUNCTION audit_log.system_identifier() IS 'The cluster''s system identifier. Internal.';
 
+-- In C, to be read by a snapshot of now: neither a transaction's first snapshot nor a query's decides who may read.
+CREATE FUNCTION audit_log.current_binding() RETURNS SETOF audit_log.read_binding
+  LANGUAGE c VOLATILE ROWS 100 AS 'MODULE_PATHNAME', 'audit_log_current_binding';
+COMMENT ON FUNCTION audit_log.current_binding() IS 'The rows of read_binding as they are now, whatever snapshot the transaction has. Internal.';
+
+-- A plan has the row policies of the role it was made for, and stays when that one joins or leaves audit_log_bound.
+CREATE FUNCTION audit_log.forget_plans() RETURNS trigger
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM audit_log.invalidate(c.oid)
+  FROM pg_catalog.pg_class c
+  WHERE c.relnamespace = 'audit_log'::pg_catalog.regnamespace AND c.relrowsecurity;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION audit_log.forget_plans() IS 'Trigger that has every session plan its queries of entries anew, at this transaction''s commit. Internal.';
+CREATE FUNCTION audit_log.invalidate(relation regclass) RETURNS void
+  LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'audit_log_invalidate';
+COMMENT ON FUNCTION audit_log.invalidate(regclass) IS 'Has every session forget what it knows of a table, at this transaction''s commit. Internal.';
+CREATE TRIGGER forget_plans AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON audit_log.read_binding
+  FOR EACH STATEMENT EXECUTE FUNCTION audit_log.forget_plans();
+ALTER TABLE audit_log.read_binding ENABLE ALWAYS TRIGGER forget_plans;
+
 -- Not security_invoker: who is bound is an administrator's to see, the table nobody's.
 CREATE VIEW audit_log.live_binding AS
 SELECT b.role_oid, r.rolname AS role_name, b.organization_id
-FROM audit_log.read_binding b
+FROM audit_log.current_binding() b
 JOIN pg_catalog.pg_roles r ON r.oid = b.role_oid
  AND (b.system_identifier = audit_log.system_identifier() OR r.rolname = b.role_name)
 -- An oid that came back for another role has not got the membership.
@@ -109,6 +134,10 @@ CREATE POLICY bound ON audit_log.event_target FOR SELECT TO audit_log_bound
 ALTER TABLE audit_log.event_unplaced ENABLE ROW LEVEL SECURITY;
 CREATE POLICY reader ON audit_log.event_unplaced FOR SELECT TO audit_log_reader USING (true);
 CREATE POLICY bound ON audit_log.event_unplaced FOR SELECT TO audit_log_bound
+  USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));
+ALTER TABLE audit_log.organization_switch ENABLE ROW LEVEL SECURITY;
+CREATE POLICY reader ON audit_log.organization_switch FOR SELECT TO audit_log_reader USING (true);
+CREATE POLICY bound ON audit_log.organization_switch FOR SELECT TO audit_log_bound
   USING (organization_id = ANY ((SELECT audit_log.my_organizations())::text[]));
 ALTER TABLE audit_log.event_target_unplaced ENABLE ROW LEVEL SECURITY;
 CREATE POLICY reader ON audit_log.event_target_unplaced FOR SELECT TO audit_log_reader USING (true);

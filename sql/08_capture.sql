@@ -81,50 +81,21 @@ AS $$
 $$;
 COMMENT ON FUNCTION audit_log.relation_label(regclass) IS 'A table''s name as entries carry it, schema.table. Internal.';
 
--- The name's row in relation_name. A known name keeps its lineage; a new name of a known table
--- (previous given) continues that one's.
-CREATE FUNCTION audit_log.relation_id(label text, previous integer) RETURNS integer
-  LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-  known audit_log.relation_name;
-  line integer;
-  new_id integer;
-BEGIN
-  SELECT r.* INTO known FROM audit_log.relation_name r WHERE r.id = previous;
-  IF known.name = label THEN
-    RETURN known.id;
-  ELSIF known.id IS NULL THEN
-    -- A name that a watched table has left behind is not this table's past.
-    SELECT r.id INTO new_id FROM audit_log.relation_name r
-    WHERE r.name = label
-      AND NOT EXISTS (SELECT FROM audit_log.watch_trigger w JOIN audit_log.relation_name o
-                      ON o.id = (w.options ->> 'relation_id')::integer WHERE o.lineage = r.lineage)
-    ORDER BY r.id DESC LIMIT 1;
-    IF FOUND THEN
-      RETURN new_id;
-    END IF;
-  ELSE
-    line := known.lineage;
-  END IF;
-  new_id := pg_catalog.nextval('audit_log.relation_name_id_seq');
-  INSERT INTO audit_log.relation_name (id, lineage, name) VALUES (new_id, coalesce(line, new_id), label);
-  RETURN new_id;
-END
-$$;
-COMMENT ON FUNCTION audit_log.relation_id(text, integer) IS 'The id of a watched table''s name, made where it is new. Internal.';
+CREATE FUNCTION audit_log.own_ddl(is_running boolean) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_own_ddl';
+COMMENT ON FUNCTION audit_log.own_ddl(boolean) IS 'Says that the DDL that follows is the extension''s own, which tells of it itself, or that it is over; may be nested, and an error ends it. Internal.';
 
 CREATE FUNCTION audit_log.write_row_trigger(relation regclass, options jsonb) RETURNS void
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  PERFORM audit_log.own_ddl(true);
   -- Replaced, not dropped: that needs no exclusive lock, and works while checks are deferred.
   EXECUTE pg_catalog.format('CREATE OR REPLACE TRIGGER "!audit_log" AFTER INSERT OR UPDATE OR DELETE ON %s
     FOR EACH ROW EXECUTE FUNCTION audit_log.capture(%L)', relation, options);
   EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER "!audit_log"', relation);
+  PERFORM audit_log.own_ddl(false);
 END
 $$;
 COMMENT ON FUNCTION audit_log.write_row_trigger(regclass, jsonb) IS 'Makes or replaces the row trigger of a watched table. Internal.';
@@ -151,13 +122,13 @@ DECLARE
   state "char";
   partitioned boolean := (SELECT c.relkind = 'p' FROM pg_catalog.pg_class c WHERE c.oid = relation);
 BEGIN
+  PERFORM audit_log.own_ddl(true);
   FOR member IN
     SELECT c.oid::regclass AS relid, wanted.*
     FROM (SELECT relation AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(relation) p) tree
     JOIN pg_catalog.pg_class c ON c.oid = tree.relid
     CROSS JOIN LATERAL audit_log.member_triggers_of(c.relkind, partitioned) wanted
   LOOP
-    -- Asked anew for each: the event trigger, fired by the one before, may have made it.
     state := (SELECT t.tgenabled FROM audit_log.member_trigger t WHERE t.tgrelid = member.relid AND t.tgname = member.name);
     CONTINUE WHEN state = 'A';
     IF state IS NULL THEN
@@ -166,6 +137,7 @@ BEGIN
     END IF;
     EXECUTE pg_catalog.format('ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %I', member.relid, member.name);
   END LOOP;
+  PERFORM audit_log.own_ddl(false);
 END
 $$;
 COMMENT ON FUNCTION audit_log.write_member_triggers(regclass) IS 'Makes the statement triggers that a watched table and its partitions lack, and enables those that are disabled. Internal.';
@@ -177,9 +149,31 @@ AS $$
 DECLARE
   member record;
 BEGIN
+  PERFORM audit_log.own_ddl(true);
   FOR member IN SELECT t.tgname FROM audit_log.member_trigger t WHERE t.tgrelid = relation LOOP
     EXECUTE pg_catalog.format('DROP TRIGGER %I ON %s', member.tgname, relation);
   END LOOP;
+  PERFORM audit_log.own_ddl(false);
 END
 $$;
 COMMENT ON FUNCTION audit_log.drop_member_triggers(regclass) IS 'Drops the statement triggers of one table. Internal.';
+
+CREATE FUNCTION audit_log.record_own(category text, target_id text, metadata jsonb) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_record_own';
+COMMENT ON FUNCTION audit_log.record_own(text, text, jsonb) IS 'Records what happened to a watched table or its watch, in the organization default, whether that is enabled or not. Internal.';
+
+CREATE FUNCTION audit_log.end_watch(relation regclass) RETURNS void
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM audit_log.own_ddl(true);
+  -- The parent before its partitions, as writers lock them.
+  EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
+  EXECUTE pg_catalog.format('DROP TRIGGER "!audit_log" ON %s', relation);
+  PERFORM audit_log.own_ddl(false);
+  PERFORM audit_log.drop_member_triggers(tree.relid)
+  FROM (SELECT relation AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(relation) p) tree;
+END
+$$;
+COMMENT ON FUNCTION audit_log.end_watch(regclass) IS 'Drops the triggers of a watched table. Internal.';

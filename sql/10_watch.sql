@@ -237,6 +237,19 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.check_redact(jsonb) IS 'Fails with 22023 where a redacted column would be shown all the same. Internal.';
 
+-- A column that is ignored is as good as not there; what happened to it meanwhile is not known afterwards.
+CREATE FUNCTION audit_log.note_ignored(relation regclass, before jsonb, after jsonb) RETURNS void
+  LANGUAGE sql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT audit_log.note_change(audit_log.relation_label(relation), 'columns', columns => pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+    'ignored', c.ignored, 'added', c.added)))
+  FROM (SELECT (SELECT pg_catalog.jsonb_agg(a -> 0) FROM pg_catalog.jsonb_array_elements(after) a WHERE NOT before @> pg_catalog.jsonb_build_array(a)) AS ignored,
+               (SELECT pg_catalog.jsonb_object_agg(b ->> 0, 'unknown') FROM pg_catalog.jsonb_array_elements(before) b WHERE NOT after @> pg_catalog.jsonb_build_array(b)) AS added) c
+  WHERE c.ignored IS NOT NULL OR c.added IS NOT NULL
+$$;
+COMMENT ON FUNCTION audit_log.note_ignored(regclass, jsonb, jsonb) IS 'Notes columns that are ignored from now on, or no longer. Internal.';
+
 CREATE FUNCTION audit_log.watch(
   relation regclass, target_type text DEFAULT NULL, target_id name[] DEFAULT NULL, target_name name DEFAULT NULL,
   organization name DEFAULT NULL, parents jsonb DEFAULT NULL, categories jsonb DEFAULT NULL,
@@ -267,8 +280,8 @@ BEGIN
   PERFORM audit_log.check_target_type('target_type', type_code);
   SELECT w.options INTO before FROM audit_log.watch_trigger w WHERE w.relid = relation;
   options := pg_catalog.jsonb_build_object(
-    'home', audit_log.home(relation),
-    'relation_id', audit_log.relation_id(audit_log.relation_label(relation), (before ->> 'relation_id')::integer),
+    'relation', audit_log.relation_label(relation),
+    'columns', audit_log.columns_of(relation),
     'target_type', type_code,
     'target_id', audit_log.column_refs(relation, 'target_id', key),
     -- For doctor(): whether the key was the table's own.
@@ -284,7 +297,11 @@ BEGIN
   PERFORM audit_log.check_redact(options);
   PERFORM audit_log.write_row_trigger(relation, options);
   PERFORM audit_log.write_member_triggers(relation);
-  PERFORM audit_log.record_configuration('watch_changed', NULL, audit_log.relation_label(relation),
+  IF before IS NOT NULL THEN
+    PERFORM audit_log.note_ignored(relation, before -> 'ignore', options -> 'ignore');
+  END IF;
+  PERFORM audit_log.note_captured(relation);
+  PERFORM audit_log.record_own('watch_changed', audit_log.relation_label(relation),
     pg_catalog.jsonb_build_object('watched', true, 'replaced', before IS NOT NULL,
       'options', (SELECT pg_catalog.jsonb_strip_nulls(pg_catalog.to_jsonb(w) - 'relation') FROM audit_log.watched w WHERE w.relation = watch.relation)));
 END
@@ -302,10 +319,9 @@ BEGIN
       USING ERRCODE = '55000', DETAIL = 'code: not_in_prerequisite_state',
             HINT = 'SELECT relation FROM audit_log.watched lists what is; of a partition, unwatch the parent.';
   END IF;
-  EXECUTE pg_catalog.format('DROP TRIGGER "!audit_log" ON %s', relation);
-  PERFORM audit_log.drop_member_triggers(tree.relid)
-  FROM (SELECT relation AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(relation) p) tree;
-  PERFORM audit_log.record_configuration('watch_changed', NULL, audit_log.relation_label(relation),
+  PERFORM audit_log.end_watch(relation);
+  PERFORM audit_log.note_change(audit_log.relation_label(relation), 'unwatched');
+  PERFORM audit_log.record_own('watch_changed', audit_log.relation_label(relation),
     pg_catalog.jsonb_build_object('watched', false));
 END
 $$;

@@ -18,7 +18,7 @@ SELECT e.id,
        coalesce(e.recorded_at, e.occurred_at) AS recorded_at,
        e.organization_id,
        e.category,
-       CASE e.operation WHEN 'i' THEN 'insert' WHEN 'u' THEN 'update' WHEN 'd' THEN 'delete' WHEN 't' THEN 'truncate' END AS operation,
+       CASE WHEN e.operation = 'i' THEN 'insert' WHEN e.operation IN ('u', 'l', 'e') THEN 'update' WHEN e.operation = 'd' THEN 'delete' WHEN e.operation IN ('t', 'p') THEN 'truncate' END AS operation,
        e.actor_type,
        e.actor_id,
        e.actor_name,
@@ -41,11 +41,10 @@ SELECT e.id,
        e.request_id,
        e.database_user,
        e.application_name,
-       r.name AS relation,
+       e.relation,
        (e.feed & 281474976710655)::text::xid8 AS transaction_id,
        (pg_catalog.lpad(pg_catalog.to_hex(e.feed), 16, '0') || pg_catalog.replace(e.id::text, '-', '')) COLLATE "C" AS position
-FROM audit_log.stored_event e
-LEFT JOIN audit_log.relation_name r ON r.id = e.relation_id;
+FROM audit_log.stored_event e;
 COMMENT ON VIEW audit_log.entry IS 'The audit log: one row an event, what the caller may read of it. Name occurred_at in WHERE: only then are other times'' partitions left alone.';
 COMMENT ON COLUMN audit_log.entry.id IS 'UUIDv7; unique; orders entries of one occurred_at.';
 COMMENT ON COLUMN audit_log.entry.occurred_at IS 'When it happened: the clock at capture, or what record() was given.';
@@ -62,7 +61,7 @@ COMMENT ON COLUMN audit_log.entry.effective_actor_id IS 'On whose behalf it was 
 COMMENT ON COLUMN audit_log.entry.effective_actor_name IS 'The effective actor''s name at the time.';
 COMMENT ON COLUMN audit_log.entry.effective_actor_email IS 'The effective actor''s email at the time.';
 COMMENT ON COLUMN audit_log.entry.target_type IS 'Kind of the primary target, a code of audit_log.target_type.';
-COMMENT ON COLUMN audit_log.entry.target_id IS 'The primary target; of a captured row its key, several columns joined by a comma.';
+COMMENT ON COLUMN audit_log.entry.target_id IS 'The primary target; of a captured row its key, several columns as key_text() joins them; shortened as by stored_id().';
 COMMENT ON COLUMN audit_log.entry.target_name IS 'The primary target''s name at the time.';
 COMMENT ON COLUMN audit_log.entry.targets IS 'Every target, primary first: [{"type", "id", "name"?, "relation": primary|related|parent, "metadata"?}].';
 COMMENT ON COLUMN audit_log.entry.before IS 'Row state before: of a delete the row, of an update the changed columns (or all, by the watch).';

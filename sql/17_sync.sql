@@ -30,7 +30,10 @@ COMMENT ON FUNCTION audit_log.settled_below() IS 'The feed number below which ev
 CREATE FUNCTION audit_log.feed_handler() RETURNS fdw_handler
   LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_feed_handler';
 COMMENT ON FUNCTION audit_log.feed_handler() IS 'What PostgreSQL calls to scan feed_rows. Internal.';
-CREATE FOREIGN DATA WRAPPER audit_log_feed HANDLER audit_log.feed_handler NO VALIDATOR;
+CREATE FUNCTION audit_log.feed_validator(options text[], catalog oid) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'audit_log_feed_validator';
+COMMENT ON FUNCTION audit_log.feed_validator(text[], oid) IS 'Refuses foreign tables other than feed_rows, other servers, and options. Internal.';
+CREATE FOREIGN DATA WRAPPER audit_log_feed HANDLER audit_log.feed_handler VALIDATOR audit_log.feed_validator;
 COMMENT ON FOREIGN DATA WRAPPER audit_log_feed IS 'Reads the audit log of this database in the order of positions; goes nowhere else.';
 CREATE SERVER audit_log_feed FOREIGN DATA WRAPPER audit_log_feed;
 COMMENT ON SERVER audit_log_feed IS 'The audit log of this database.';
@@ -62,7 +65,7 @@ COMMENT ON COLUMN audit_log.feed.effective_actor_id IS 'On whose behalf it was d
 COMMENT ON COLUMN audit_log.feed.effective_actor_name IS 'The effective actor''s name at the time.';
 COMMENT ON COLUMN audit_log.feed.effective_actor_email IS 'The effective actor''s email at the time.';
 COMMENT ON COLUMN audit_log.feed.target_type IS 'Kind of the primary target, a code of audit_log.target_type.';
-COMMENT ON COLUMN audit_log.feed.target_id IS 'The primary target; of a captured row its key, several columns joined by a comma.';
+COMMENT ON COLUMN audit_log.feed.target_id IS 'The primary target; of a captured row its key, several columns as key_text() joins them; shortened as by stored_id().';
 COMMENT ON COLUMN audit_log.feed.target_name IS 'The primary target''s name at the time.';
 COMMENT ON COLUMN audit_log.feed.targets IS 'Every target, primary first: [{"type", "id", "name"?, "relation": primary|related|parent, "metadata"?}].';
 COMMENT ON COLUMN audit_log.feed.before IS 'Row state before: of a delete the row, of an update the changed columns (or all, by the watch).';

@@ -38,11 +38,11 @@ BEGIN ATOMIC
     AND (export.organization IS NULL OR e.organization_id = export.organization)
     AND e.organization_id <> ALL (ARRAY(SELECT o.id FROM audit_log.readable_organizations() o WHERE NOT o.enabled))
     AND (coalesce(pg_catalog.cardinality(export.actor_ids), 0) = 0
-         OR e.actor_id = ANY (export.actor_ids) OR e.effective_actor_id = ANY (export.actor_ids))
+         OR e.actor_id = ANY (audit_log.stored_ids(export.actor_ids)) OR e.effective_actor_id = ANY (audit_log.stored_ids(export.actor_ids)))
     AND (coalesce(pg_catalog.cardinality(export.target_ids), 0) = 0
-         OR e.target_id = ANY (export.target_ids)
+         OR e.target_id = ANY (audit_log.stored_ids(export.target_ids))
          OR EXISTS (SELECT FROM audit_log.stored_event_target t
-                    WHERE t.occurred_at = e.occurred_at AND t.event_id = e.id AND t.target_id = ANY (export.target_ids)))
+                    WHERE t.occurred_at = e.occurred_at AND t.event_id = e.id AND t.target_id = ANY (audit_log.stored_ids(export.target_ids))))
     AND (coalesce(pg_catalog.cardinality(export.target_types), 0) + coalesce(pg_catalog.cardinality(export.categories), 0) = 0
          OR e.target_type = ANY (export.target_types) OR e.category = ANY (export.categories));
 END;

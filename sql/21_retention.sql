@@ -139,7 +139,7 @@ BEGIN
       USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: name', HINT = 'Choose another name, or SELECT audit_log.release_hold() first.';
   END IF;
   INSERT INTO audit_log.legal_hold (name, organization_id, target_type, target_id, reason, placed_by)
-  VALUES (name, organization, target_type, target_id, reason, session_user);
+  VALUES (name, organization, target_type, audit_log.stored_id(target_id), audit_log.valid_text(reason), audit_log.valid_text(session_user::text));
   PERFORM audit_log.record_configuration('hold_placed', organization, name,
     pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('organization', organization, 'target_type', target_type, 'target_id', target_id, 'reason', reason)));
 END

@@ -32,21 +32,20 @@ AS $$
     pg_catalog.quote_literal(relation::text),
     'target_type => ' || pg_catalog.quote_literal(options ->> 'target_type'),
     'target_id => ' || pg_catalog.quote_literal(key::text),
-    'target_name => ' || pg_catalog.quote_literal(audit_log.follow_column(relation, options -> 'target_name', h.is_here) ->> 0),
-    'organization => ' || pg_catalog.quote_literal(audit_log.follow_column(relation, options -> 'organization', h.is_here) ->> 0),
+    'target_name => ' || pg_catalog.quote_literal(audit_log.follow_column(relation, options -> 'target_name', true) ->> 0),
+    'organization => ' || pg_catalog.quote_literal(audit_log.follow_column(relation, options -> 'organization', true) ->> 0),
     'parents => ' || pg_catalog.quote_literal((
       SELECT pg_catalog.jsonb_object_agg(p ->> 0, f.ref -> 0)::text
       FROM pg_catalog.jsonb_array_elements(options -> 'parents') p
-      CROSS JOIN LATERAL (SELECT audit_log.follow_column(relation, p -> 1, h.is_here) AS ref) f WHERE f.ref IS NOT NULL)),
+      CROSS JOIN LATERAL (SELECT audit_log.follow_column(relation, p -> 1, true) AS ref) f WHERE f.ref IS NOT NULL)),
     'categories => ' || pg_catalog.quote_literal((
       SELECT pg_catalog.jsonb_agg(CASE WHEN f.ref IS NULL THEN r - 'column' ELSE r || pg_catalog.jsonb_build_object('column', f.ref -> 0) END ORDER BY n)::text
       FROM pg_catalog.jsonb_array_elements(options -> 'rules') WITH ORDINALITY AS c(r, n)
-      CROSS JOIN LATERAL (SELECT audit_log.follow_column(relation, r -> 'column', h.is_here) AS ref) f
+      CROSS JOIN LATERAL (SELECT audit_log.follow_column(relation, r -> 'column', true) AS ref) f
       WHERE f.ref IS NOT NULL OR r -> 'column' ->> 0 IS NULL)),
-    'ignore => ' || pg_catalog.quote_literal(audit_log.column_names(audit_log.follow_columns(relation, options -> 'ignore', h.is_here))::text),
-    'redact => ' || pg_catalog.quote_literal(audit_log.column_names(audit_log.follow_redacted(relation, options -> 'redact', h.is_here))::text),
+    'ignore => ' || pg_catalog.quote_literal(audit_log.column_names(audit_log.follow_columns(relation, options -> 'ignore', true))::text),
+    'redact => ' || pg_catalog.quote_literal(audit_log.column_names(audit_log.follow_redacted(relation, options -> 'redact', true))::text),
     'capture => ' || pg_catalog.quote_literal(nullif(options ->> 'capture', 'changes'))), ')')
-  FROM (SELECT options ->> 'home' = audit_log.home(relation) AS is_here) h
 $$;
 COMMENT ON FUNCTION audit_log.watch_call(regclass, jsonb, name[]) IS 'The call that watches a table again as it is watched, without columns that are gone; key NULL: by its primary key. Internal.';
 
@@ -58,7 +57,6 @@ DECLARE
   watch pg_catalog.pg_trigger := (SELECT t FROM pg_catalog.pg_trigger t WHERE t.oid = trigger);
   relation regclass := watch.tgrelid;
   options jsonb := pg_catalog.convert_from(pg_catalog.substr(watch.tgargs, 1, pg_catalog.length(watch.tgargs) - 1), pg_catalog.getdatabaseencoding())::jsonb;
-  is_here boolean := options ->> 'home' = audit_log.home(relation);
   by_primary_key boolean := coalesce((options -> 'by_primary_key')::boolean, false);
   key name[];
   wanted integer;
@@ -70,7 +68,7 @@ BEGIN
     RAISE EXCEPTION 'there is no target_id';
   END IF;
   SELECT coalesce(pg_catalog.array_agg((f.ref ->> 0)::name ORDER BY f.n) FILTER (WHERE f.ref IS NOT NULL), '{}'), pg_catalog.count(*) INTO STRICT key, wanted
-  FROM (SELECT audit_log.follow_column(relation, r, is_here) AS ref, n
+  FROM (SELECT audit_log.follow_column(relation, r, true) AS ref, n
         FROM pg_catalog.jsonb_array_elements(options -> 'target_id') WITH ORDINALITY AS c(r, n)) f;
   own_key := CASE WHEN NOT by_primary_key THEN key END;
   IF watch.tgtype <> 29 OR watch.tgqual IS NOT NULL OR watch.tgattr::text <> '' THEN
@@ -102,7 +100,7 @@ BEGIN
     WHERE pg_catalog.jsonb_typeof(o.ref) = 'array' AND NOT EXISTS (
       SELECT FROM pg_catalog.pg_attribute a
       WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
-        AND (a.attname = o.ref ->> 0 OR (is_here AND a.attnum = (o.ref ->> 1)::smallint)))
+        AND (a.attname = o.ref ->> 0 OR (a.attnum = (o.ref ->> 1)::smallint)))
     GROUP BY 1
   LOOP
     RETURN QUERY SELECT CASE WHEN gone.is_redacted THEN 'info' ELSE 'warning' END,
@@ -160,8 +158,8 @@ BEGIN
   WHERE t.tgfoid IN ('audit_log.capture()'::regprocedure, 'audit_log.capture_truncate()'::regprocedure, 'audit_log.capture_moved()'::regprocedure)
     AND t.tgenabled <> 'A'
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger p WHERE p.oid = t.tgparentid AND p.tgenabled = t.tgenabled);
-  RETURN QUERY SELECT 'error', 'event trigger disabled: watches do not follow ALTER TABLE, new partitions lack triggers', e.evtname::text, 'ALTER EVENT TRIGGER audit_log_follow_ddl ENABLE ALWAYS'
-  FROM pg_catalog.pg_event_trigger e WHERE e.evtname = 'audit_log_follow_ddl' AND e.evtenabled <> 'A';
+  RETURN QUERY SELECT 'error', 'event trigger disabled: watches do not follow ALTER TABLE, new partitions lack triggers', e.evtname::text, pg_catalog.format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', e.evtname)
+  FROM pg_catalog.pg_event_trigger e WHERE e.evtname IN ('audit_log_available', 'audit_log_before_ddl', 'audit_log_follow_ddl', 'audit_log_follow_drops') AND e.evtenabled <> 'A';
 END
 $$;
 COMMENT ON FUNCTION audit_log.doctor_watches() IS 'What is wrong with watched tables and their triggers. Internal.';

@@ -157,7 +157,7 @@ AS $$
     FROM pg_catalog.pg_trigger t WHERE t.tgname IN ('append_only', 'append_only_row')),
   guarded AS (
     SELECT l.relation, l.kind, 'append_only'::name AS name FROM audit_log.log_table l
-    UNION ALL SELECT 'audit_log.relation_name'::regclass, 'r', 'append_only'
+    UNION ALL SELECT 'audit_log.relation_change'::regclass, 'r', 'append_only'
     UNION ALL SELECT l.relation, l.kind, 'append_only_row' FROM audit_log.log_table l WHERE l.relation IN ('audit_log.event'::regclass, 'audit_log.event_target'::regclass))
   SELECT 'error', pg_catalog.format('not append-only: trigger "%s" is missing or another, so what is in it can be changed', g.name), g.relation::text,
          pg_catalog.concat('DROP TRIGGER ' || t.tgname || ' ON ' || g.relation::text || '; ',
@@ -170,7 +170,7 @@ AS $$
   SELECT 'error', pg_catalog.format('not append-only: trigger "%s" is disabled or does not always fire, so what is in it can be changed', t.tgname), t.tgrelid::regclass::text,
          pg_catalog.format('ALTER TABLE %s%s ENABLE ALWAYS TRIGGER %I', CASE WHEN t.tgname = 'append_only' THEN 'ONLY ' END, t.tgrelid::regclass, t.tgname)
   FROM guard t
-  WHERE t.is_whole AND t.tgenabled <> 'A' AND (t.tgrelid = 'audit_log.relation_name'::regclass OR t.tgrelid IN (SELECT l.relation FROM audit_log.log_table l))
+  WHERE t.is_whole AND t.tgenabled <> 'A' AND (t.tgrelid = 'audit_log.relation_change'::regclass OR t.tgrelid IN (SELECT l.relation FROM audit_log.log_table l))
     AND NOT EXISTS (SELECT FROM guard p WHERE p.oid = t.tgparentid AND p.tgenabled = t.tgenabled)
 $$;
 COMMENT ON FUNCTION audit_log.doctor_guards() IS 'Tables of the log that can be changed. Internal.';

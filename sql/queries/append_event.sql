@@ -1,5 +1,5 @@
 INSERT INTO audit_log.{table} (
-  occurred_at, feed, recorded_at, relation_id, operation, id, organization_id, category,
+  occurred_at, feed, recorded_at, command, operation, id, organization_id, category, relation,
   target_type, target_id, target_name, actor_type, actor_id, actor_name, actor_email,
   effective_actor_type, effective_actor_id, effective_actor_name, effective_actor_email,
   targets, before, after, metadata, remote_addr, access_route, user_agent, request_id,
@@ -9,4 +9,4 @@ VALUES (
   $9, $10, $11, $12, $13, $14, $15,
   $16, $17, $18, $19,
   $20, $21, $22, $23, $24, $25, $26, $27,
-  $28, $29, $30, $31)
+  $28, $29, $30, $31, $32)

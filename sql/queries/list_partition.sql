@@ -1,5 +1,5 @@
 SELECT
-  e.occurred_at, e.feed, e.recorded_at, e.relation_id, e.operation, e.id, e.organization_id, e.category,
+  e.occurred_at, e.feed, e.recorded_at, e.command, e.operation, e.id, e.organization_id, e.category, e.relation,
   e.target_type, e.target_id, e.target_name, e.actor_type, e.actor_id, e.actor_name, e.actor_email,
   e.effective_actor_type, e.effective_actor_id, e.effective_actor_name, e.effective_actor_email,
   e.targets, e.before, e.after, e.metadata, e.remote_addr, e.access_route, e.user_agent, e.request_id,

@@ -5,14 +5,10 @@ use audit_log_model::AuditError;
 use pgrx::pg_extern;
 use serde_json::{Map, Value};
 
+use crate::glue::memory::with_current;
 use crate::glue::{backend, spi};
 use crate::store::append::{self, NewEntry};
 use crate::store::{context, organization, vocabulary};
-
-#[pg_extern(sql = false)]
-fn configuration_changed() {
-    organization::changed();
-}
 
 #[pg_extern(sql = false)]
 fn system_identifier() -> i64 {
@@ -34,6 +30,17 @@ pub fn record(
     // Before the first entry of the range: later it would have to be moved there.
     spi::execute(include_str!("../../sql/queries/ensure_partitions.sql"), &[])?;
     append(category, organization, target_id.map(str::to_string), metadata)
+}
+
+/// Records what happened to a watched table or its watch: in the default organization, whether that is
+/// enabled or not.
+pub fn record_own(
+    category: &str,
+    target_id: Option<String>,
+    metadata: Option<Value>,
+) -> Result<(), AuditError> {
+    spi::execute(include_str!("../../sql/queries/ensure_partitions.sql"), &[])?;
+    append(category, "default", target_id, metadata)
 }
 
 /// Records a purge: in the organization, or in the default one where that is disabled.
@@ -63,12 +70,14 @@ fn append(
         Some(Value::Object(own)) => own,
         _ => Map::new(),
     };
-    append::append(&NewEntry {
-        organization,
-        category,
-        targets: &[target],
-        metadata: context.metadata(own)?,
-        ..NewEntry::from(&context.provenance)
+    with_current(|memory| {
+        append::append(&NewEntry {
+            organization,
+            category,
+            targets: &[target],
+            metadata: context.metadata(own, memory)?,
+            ..NewEntry::from(&context.provenance)
+        })
     })?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Export: what `export` checks and records before it reads, and other products' formats.
 
+use audit_log_model::deep_json::Folder;
 use audit_log_model::{format, window, AuditError};
 use serde_json::{json, Map, Value};
 
@@ -36,10 +37,18 @@ pub fn begin(arguments: Arguments) -> Result<(), AuditError> {
     configuration::record("data_export", request.organization.as_deref(), None, Some(metadata))
 }
 
-/// An entry, given as the JSON of its row, in another product's shape, as JSON text.
-pub fn format(entry: Option<Value>, source: Option<&Value>, name: &str) -> Result<String, AuditError> {
-    match entry {
-        Some(Value::Object(entry)) => Ok(format::format(&entry, source, name)?.to_string()),
+/// An entry, given as the JSON of its row and where it was imported from, in another product's shape.
+/// Any depth and any keys go through (`deep_json`).
+pub fn format(entry: Option<String>, source: Option<String>, name: &str) -> Result<String, AuditError> {
+    let entry = entry.unwrap_or_default();
+    let mut folder = Folder::new(&[&entry, source.as_deref().unwrap_or_default()]);
+    let mut parsed = |text: &str| serde_json::from_str(&folder.fold(text)).ok();
+    let source = source.as_deref().and_then(&mut parsed);
+    match parsed(&entry) {
+        Some(Value::Object(entry)) => {
+            let formatted = format::format(&entry, source.as_ref(), name)?;
+            Ok(folder.unfold(&formatted.to_string()))
+        }
         _ => Err(AuditError::invalid("entry", "the entry is null", "Give a row of audit_log.entry.")),
     }
 }

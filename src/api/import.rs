@@ -2,12 +2,14 @@
 
 use audit_log_model::context::Context;
 use audit_log_model::event::{Relation, Target};
+use audit_log_model::watch_options::StoredOperation;
 use audit_log_model::{import, AuditError};
 use pgrx::pg_extern;
 use serde_json::{json, Value};
 
 use crate::glue::error::{to_report, SqlResult};
 use crate::glue::jsonb;
+use crate::glue::memory::with_current;
 use crate::store::append::{self, NewEntry};
 use crate::store::provenance::Provenance;
 use crate::store::{context, organization, vocabulary};
@@ -52,17 +54,21 @@ pub fn import_event(record: &Value, format: &str) -> Result<uuid::Uuid, AuditErr
         ..Context::default()
     };
     let metadata = event.metadata.filter(|m| !m.is_empty()).map(Value::Object);
-    let (id, _) = append::append(&NewEntry {
-        occurred_at: event.occurred_at.map(|t| t.timestamp_micros()),
-        operation: event.operation.as_ref().and_then(|o| o.bytes().next()),
-        organization,
-        category: &event.category,
-        targets: &event.targets,
-        before: event.before.as_ref().map(jsonb::from_value).transpose()?,
-        after: event.after.as_ref().map(jsonb::from_value).transpose()?,
-        metadata: metadata.as_ref().map(jsonb::from_value).transpose()?,
-        source: Some(&source),
-        ..NewEntry::from(&Provenance::of(&context)?)
+    let provenance = Provenance::of(&context)?;
+    let (id, _) = with_current(|memory| {
+        let json = |value: &Value| jsonb::from_value(value, memory);
+        append::append(&NewEntry {
+            occurred_at: event.occurred_at.map(|t| t.timestamp_micros()),
+            operation: event.operation.as_deref().and_then(StoredOperation::named),
+            organization,
+            category: &event.category,
+            targets: &event.targets,
+            before: event.before.as_ref().map(json).transpose()?,
+            after: event.after.as_ref().map(json).transpose()?,
+            metadata: metadata.as_ref().map(json).transpose()?,
+            source: Some(&source),
+            ..NewEntry::from(&provenance)
+        })
     })?;
     Ok(id)
 }

@@ -1,15 +1,14 @@
 //! `list`: a page of entries as rows.
 
-use audit_log_model::list_request::{check_items, check_limit, ListRequest, Page};
+use audit_log_model::list_request::{check_ids, check_items, check_limit, ListRequest, Page};
 use audit_log_model::AuditError;
 use chrono::{DateTime, Utc};
-use pgrx::IntoDatum;
 
 use super::organizations::{bound_to_caller, caller_reads_all, refusal};
 use crate::glue::backend;
 use crate::glue::error::with_timeout_hint;
-use crate::glue::spi;
 use crate::glue::srf::Output;
+use crate::glue::varlena::text_of;
 use crate::store::append;
 use crate::store::newest::Entry;
 use crate::store::page::{self, Scope};
@@ -37,8 +36,8 @@ impl Arguments {
             limit: check_limit(self.limit.map(i64::from))?,
             start: self.start.map(|t| finite("start_date", t)).transpose()?,
             end: self.end.map(|t| finite("end_date", t)).transpose()?,
-            actor_ids: check_items("actor_ids", self.actor_ids)?,
-            target_ids: check_items("target_ids", self.target_ids)?,
+            actor_ids: check_ids("actor_ids", self.actor_ids)?,
+            target_ids: check_ids("target_ids", self.target_ids)?,
             target_types: check_items("target_types", self.target_types)?,
             categories: check_items("categories", self.categories)?,
             organization: self.organization,
@@ -62,9 +61,13 @@ pub fn list(arguments: Arguments, output: &mut Output) -> Result<(), AuditError>
     let request = arguments.check()?;
     let (scope, page) = prepare(&request)?;
     let (found, next) = read(&request, &page, &scope)?;
-    let next = next.as_deref().and_then(IntoDatum::into_datum);
-    let columns = |one: &Entry| Ok(entry::columns(&one.row)?.into_iter().chain([next]));
-    found.iter().try_for_each(|one| output.put_columns(|| columns(one)))
+    found.iter().try_for_each(|one| {
+        output.put_made(|row| {
+            row.add(entry::columns(&one.row, row.memory));
+            row.add([next.as_deref().map(|next| text_of(next, row.memory))]);
+            Ok(())
+        })
+    })
 }
 
 /// Reads a page; where it takes too long, says what would narrow it.
@@ -115,12 +118,12 @@ pub fn scope(organization: Option<&str>) -> Result<Scope, AuditError> {
         if !reads_all && !bound.iter().any(|b| b == named) {
             return Err(refusal(Some(named)));
         }
-        return match organization::state(named)? {
+        return match organization::state(named) {
             Some(true) => Ok(Scope::Only(vec![named.to_string()])),
             _ => Err(append::not_enabled(named)),
         };
     }
-    let disabled = disabled_organizations()?;
+    let disabled = organization::disabled();
     if reads_all {
         return Ok(Scope::AllBut(disabled));
     }
@@ -130,9 +133,4 @@ pub fn scope(organization: Option<&str>) -> Result<Scope, AuditError> {
         true => Err(append::not_enabled(&first)),
         false => Ok(Scope::Only(enabled)),
     }
-}
-
-fn disabled_organizations() -> Result<Vec<String>, AuditError> {
-    let sql = include_str!("../../sql/queries/organizations_disabled.sql");
-    spi::select(sql, &[], |rows| Ok(rows.iter().filter_map(|r| r.get(1)).collect()))
 }

@@ -5,57 +5,84 @@ use audit_log_model::AuditError;
 use serde_json::{json, Value};
 
 use super::list::{prepare, read};
-use crate::glue::args;
-use crate::glue::backend;
-use crate::glue::partition::Kept;
+use crate::glue::memory::{with_current, Arena};
+use crate::glue::row::Kept;
 use crate::glue::spi::{self, Arg};
+use crate::glue::{backend, jsonb, jsonb_read, value, varlena};
 use crate::store::entry;
 
-/// The answer to a request, or the envelope of what is wrong with it, as JSON text; anything but
+const BEFORE: usize = entry::place("before");
+const AFTER: usize = entry::place("after");
+const CHANGES: usize = entry::place("changes");
+
+/// Row states of more bytes are left out: a page of a hundred must fit into one jsonb.
+const MOST_SHOWN: usize = 1 << 20;
+
+/// The answer to a request, or the envelope of what is wrong with it, as jsonb; anything but
 /// the four codes is not the request's fault and is an error.
-pub fn list_json(request: Result<Option<Value>, AuditError>) -> Result<String, AuditError> {
-    answered(request, answer)
+pub fn list_json(
+    request: Result<Option<Value>, AuditError>,
+    memory: &Arena,
+) -> Result<value::Value<'_>, AuditError> {
+    answered(request, answer, memory)
 }
 
 /// What `answer` says to a request, or the envelope of what is wrong with it.
-pub fn answered(
+pub fn answered<'m>(
     request: Result<Option<Value>, AuditError>,
-    answer: fn(&Value) -> Result<String, AuditError>,
-) -> Result<String, AuditError> {
-    let answer = request.and_then(|request| answer(&request.unwrap_or_default()));
+    answer: fn(&Value, &'m Arena) -> Result<value::Value<'m>, AuditError>,
+    memory: &'m Arena,
+) -> Result<value::Value<'m>, AuditError> {
+    let answer = request.and_then(|request| answer(&request.unwrap_or_default(), memory));
     answer.or_else(|error| match error.code.status() {
-        Some(status) => Ok(failure(status, &error).to_string()),
+        Some(status) => jsonb::from_value(&failure(status, &error), memory),
         None => Err(error),
     })
 }
 
-fn answer(request: &Value) -> Result<String, AuditError> {
+fn answer<'m>(request: &Value, memory: &'m Arena) -> Result<value::Value<'m>, AuditError> {
     let request = ListRequest::from_json(request)?;
     let (scope, page) = prepare(&request).map_err(as_in_json)?;
     let (found, next) = read(&request, &page, &scope)?;
-    success(found.iter().map(|one| &one.row), next.is_some(), next)
+    success(found.iter().map(|one| &one.row), next.is_some(), next, memory)
 }
 
-/// The envelope of entries, as JSON text.
-pub fn success<'a>(
+/// The envelope of entries, as jsonb.
+pub fn success<'a, 'm>(
     rows: impl Iterator<Item = &'a Kept>,
     more: bool,
     next: Option<String>,
-) -> Result<String, AuditError> {
-    // Entries go through as text: whatever jsonb holds is listed, and comes out unaltered.
-    let results = rows.map(entry_json).collect::<Result<Vec<_>, _>>()?.join(",");
-    let (more, next) = (Value::from(more), Value::from(next));
-    Ok(format!(r#"{{"success":true,"results":[{results}],"moreDataAvailable":{more},"nextCursor":{next}}}"#))
+    memory: &'m Arena,
+) -> Result<value::Value<'m>, AuditError> {
+    let results = rows.map(entry_json).collect::<Result<Vec<_>, _>>()?;
+    let envelope = json!({"success": true, "results": [], "moreDataAvailable": more, "nextCursor": next});
+    // Entries go through as they are stored: whatever jsonb holds is listed, and comes out unaltered.
+    let results = jsonb_read::array(results, memory);
+    let envelope = jsonb::from_value(&envelope, memory)?;
+    let answer = jsonb_read::with_values(envelope, &[("results", Some(results))], memory);
+    Ok(varlena::copy_of_bytes(&answer, memory))
 }
 
-/// An entry as the API shows it.
-fn entry_json(row: &Kept) -> Result<String, AuditError> {
-    let (row_type, value) = backend::composite(c"entry", &entry::columns(row)?)
-        .ok_or_else(|| AuditError::internal("audit_log.entry has other columns than this library knows"))?;
-    let sql = include_str!("../../sql/queries/entry_json.sql");
-    spi::select(sql, &[Arg::datum(row_type, Some(value))], |rows| {
-        let json = rows.iter().next().and_then(|row| row.datum(1));
-        args::jsonb_text(json.ok_or_else(|| AuditError::internal("entry_json gave nothing"))?)
+/// An entry as the API shows it. Its row states are put in as the bytes they are: they may be nested as
+/// deep as the stack allows.
+fn entry_json(row: &Kept) -> Result<Vec<u8>, AuditError> {
+    with_current(|memory| {
+        let mut columns = entry::columns(row, memory);
+        let states = [BEFORE, AFTER, CHANGES].map(|state| columns[state].take());
+        let fits = jsonb::raw_size(states[0]) + jsonb::raw_size(states[1]) <= MOST_SHOWN;
+        let (row_type, value) = backend::composite(c"entry", &columns, memory).ok_or_else(|| {
+            AuditError::internal("audit_log.entry has other columns than this library knows")
+        })?;
+        let sql = include_str!("../../sql/queries/entry_json.sql");
+        let args = [Arg::value(row_type, Some(value)), Arg::of(Some(fits))];
+        spi::select(sql, &args, |rows| {
+            let row = rows.iter().next();
+            let json = row.as_ref().and_then(|row| row.column(1));
+            let json = json.ok_or_else(|| AuditError::internal("entry_json gave nothing"))?;
+            let [before, after, changes] = states.map(|state| state.filter(|_| fits));
+            let values = [("before", before), ("after", after), ("changes", changes)];
+            with_current(|memory| Ok(jsonb_read::with_values(json, &values, memory)))
+        })
     })
 }
 

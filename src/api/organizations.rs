@@ -4,6 +4,7 @@ use audit_log_model::{AuditError, Code};
 use pgrx::pg_extern;
 use pgrx::spi::{quote_identifier, quote_literal};
 
+use crate::glue::current_rows::{Table, Written};
 use crate::glue::error::{to_report, SqlResult};
 use crate::glue::identity;
 use crate::glue::spi::{self, text, texts, Arg};
@@ -14,11 +15,29 @@ pub fn caller_reads_all() -> bool {
     identity::caller_has_role(c"audit_log_reader")
 }
 
-/// The organizations the caller is bound to.
+/// The organizations the caller is bound to now, whatever snapshot its query has.
 pub fn bound_to_caller() -> Result<Vec<String>, AuditError> {
     let caller = identity::current_user();
     let sql = include_str!("../../sql/queries/organizations_of.sql");
-    spi::select(sql, &[text(Some(&caller))], |rows| Ok(rows.iter().filter_map(|r| r.get(1)).collect()))
+    let args = [text(Some(&caller))];
+    spi::select_latest(sql, &args, |rows| Ok(rows.iter().filter_map(|r| r.get(1)).collect()))
+}
+
+/// Who is bound to which organization: role_oid, role_name, system_identifier, organization_id.
+const BINDINGS: Table = Table::new(c"read_binding", Written::InPlace, None);
+
+/// Gives the bindings there are now, whatever snapshot the query has.
+pub fn bindings(output: &mut Output) -> Result<(), AuditError> {
+    let mut outcome = Ok(());
+    BINDINGS.each(|row| {
+        if outcome.is_ok() {
+            outcome = output.put_made(|made| {
+                made.add(row.columns());
+                Ok(())
+            });
+        }
+    });
+    outcome
 }
 
 /// The error of a caller who may not read, or not this organization.
@@ -60,7 +79,6 @@ pub fn readable(output: &mut Output) -> Result<(), AuditError> {
     let all = caller_reads_all();
     let bound = if all { Vec::new() } else { bound_to_caller()? };
     let sql = include_str!("../../sql/queries/readable_organizations.sql");
-    spi::select(sql, &[Arg::of(Some(all)), texts(&bound)], |rows| {
-        rows.iter().try_for_each(|row| output.put(&row))
-    })
+    let args = [Arg::of(Some(all)), texts(&bound)];
+    spi::select_latest(sql, &args, |rows| rows.iter().try_for_each(|row| output.put(&row)))
 }

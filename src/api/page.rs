@@ -6,14 +6,13 @@ use std::collections::HashMap;
 use audit_log_model::needle::Needle;
 use audit_log_model::page_request::{PageRequest, Summary};
 use audit_log_model::{window, AuditError};
-use pgrx::{pg_sys, IntoDatum};
-use serde_json::{Map, Value};
 
 use super::list::scope;
-use crate::glue::args::jsonb_text;
-use crate::glue::backend;
 use crate::glue::jsonb::raw_size;
+use crate::glue::jsonb_read;
+use crate::glue::memory::{with_current, Arena};
 use crate::glue::srf::Output;
+use crate::glue::value;
 use crate::glue::varlena::text_of;
 use crate::store::criteria::Criteria;
 use crate::store::entry::{self, Columns};
@@ -72,12 +71,14 @@ pub fn page(
     }
     let entries = reading.read(skipped as usize, request.size as usize)?;
     let labels = Labels::read();
-    let numbers = [total, skipped + 1, skipped + entries.len() as i64].map(IntoDatum::into_datum);
+    let numbers = [total, skipped + 1, skipped + entries.len() as i64].map(value::Value::from).map(Some);
     entries.iter().try_for_each(|one| {
-        output.put_columns(|| {
-            let columns = entry::columns(&one.row)?;
-            let shown = labels.of(&columns)?;
-            Ok(columns.into_iter().chain(shown).chain(numbers))
+        output.put_made(|row| {
+            let columns = entry::columns(&one.row, row.memory);
+            row.add(columns);
+            row.add(labels.of(&columns, row.memory)?);
+            row.add(numbers);
+            Ok(())
         })
     })
 }
@@ -108,16 +109,22 @@ const MOST_SUMMED_UP: usize = 65_536;
 
 impl Labels {
     fn read() -> Self {
-        let categories = backend::codes(c"category_definition").into_iter();
-        let types = backend::codes(c"target_type").into_iter();
+        let categories = vocabulary::categories().into_iter();
+        let types = vocabulary::target_types().into_iter();
         Labels {
-            categories: categories.map(|[category, _, label, _, color]| (category, (label, color))).collect(),
+            categories: categories
+                .map(|[category, _, label, _, color, _]| (category, (label, color)))
+                .collect(),
             types: types.map(|[code, label]| (code, label)).collect(),
         }
     }
 
     /// label, color, target_label and summary of an entry.
-    fn of(&self, entry: &Columns) -> Result<[Option<pg_sys::Datum>; 4], AuditError> {
+    fn of<'a>(
+        &self,
+        entry: &Columns,
+        memory: &'a Arena,
+    ) -> Result<[Option<value::Value<'a>>; 4], AuditError> {
         let text = |column| entry::text(entry, column);
         let category = text(CATEGORY).unwrap_or_default();
         let (label, color) = match self.categories.get(&category) {
@@ -141,7 +148,7 @@ impl Labels {
             target: name.as_deref().or(id.as_deref()),
             changes: &changes(entry)?,
         };
-        let put = |text: &str| Some(text_of(text));
+        let put = |text: &str| Some(text_of(text, memory));
         Ok([put(label), color.and_then(put), put(&target_label), put(&summary.line())])
     }
 }
@@ -153,8 +160,7 @@ fn changes(entry: &Columns) -> Result<Vec<(String, String, String)>, AuditError>
     let Some(changes) = changes.filter(|_| is_update && raw_size(changes) <= MOST_SUMMED_UP) else {
         return Ok(Vec::new());
     };
-    let columns: Map<String, Value> = serde_json::from_str(&jsonb_text(changes)?).unwrap_or_default();
-    Ok(columns.into_iter().map(|(name, sides)| (name, sides[0].to_string(), sides[1].to_string())).collect())
+    with_current(|memory| jsonb_read::changed_columns(changes, memory))
 }
 
 thread_local! {

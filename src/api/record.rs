@@ -1,26 +1,27 @@
 //! `record`: an event the application tells of.
 
 use audit_log_model::event::{self, Target};
+use audit_log_model::stored_id::stored_key;
 use audit_log_model::{AuditError, Code};
-use pgrx::pg_sys;
 use serde_json::{json, Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::glue::args::RowState;
+use crate::glue::memory::with_current;
 use crate::glue::spi::{self, text, Arg};
 use crate::glue::{backend, identity};
 use crate::store::append::{self, NewEntry};
 use crate::store::{context, organization, vocabulary};
 
 /// The arguments of `record` as SQL gives them.
-pub struct Arguments {
+pub struct Arguments<'a> {
     pub category: Option<String>,
     pub target_id: Option<String>,
     pub target_name: Option<String>,
     pub targets: Option<Value>,
     pub metadata: Option<Value>,
-    pub before: Option<RowState>,
-    pub after: Option<RowState>,
+    pub before: Option<RowState<'a>>,
+    pub after: Option<RowState<'a>>,
     /// PostgreSQL's microseconds.
     pub occurred_at: Option<i64>,
     pub organization: Option<String>,
@@ -28,12 +29,12 @@ pub struct Arguments {
 }
 
 /// What `record` was given, checked.
-struct Recorded {
+struct Recorded<'a> {
     category: String,
     targets: Vec<Target>,
     metadata: Map<String, Value>,
-    before: Option<RowState>,
-    after: Option<RowState>,
+    before: Option<RowState<'a>>,
+    after: Option<RowState<'a>>,
     occurred_at: Option<i64>,
     organization: String,
 }
@@ -90,12 +91,13 @@ pub fn record(given: Arguments) -> Result<uuid::Uuid, AuditError> {
     recorded.store(given.idempotency_key.as_deref())
 }
 
-impl Recorded {
+impl Recorded<'_> {
     fn store(&self, idempotency_key: Option<&str>) -> Result<uuid::Uuid, AuditError> {
         if !organization::enabled(&self.organization)? {
             return Err(append::not_enabled(&self.organization));
         }
         let Some(key) = idempotency_key else { return Ok(self.append()?.0) };
+        let key = &*stored_key(key);
         let payload = self.payload();
         if let Some(first) = self.first(key, &payload)? {
             return Ok(first);
@@ -105,7 +107,7 @@ impl Recorded {
             text(Some(&self.organization)),
             text(Some(key)),
             Arg::of(Some(pgrx::Uuid::from_bytes(*id.as_bytes()))),
-            Arg::datum(pg_sys::TIMESTAMPTZOID, Some(backend::timestamptz(occurred_at))),
+            Arg::instant(backend::pg_micros(occurred_at)),
             Arg::of(Some(payload)),
         ];
         spi::execute(include_str!("../../sql/queries/idempotency_fill.sql"), &args)?;
@@ -114,15 +116,17 @@ impl Recorded {
 
     fn append(&self) -> Result<(uuid::Uuid, i64), AuditError> {
         let context = context::current()?;
-        append::append(&NewEntry {
-            occurred_at: self.occurred_at,
-            organization: &self.organization,
-            category: &self.category,
-            targets: &self.targets,
-            before: self.before.as_ref().map(|state| state.jsonb),
-            after: self.after.as_ref().map(|state| state.jsonb),
-            metadata: context.metadata(self.metadata.clone())?,
-            ..NewEntry::from(&context.provenance)
+        with_current(|memory| {
+            append::append(&NewEntry {
+                occurred_at: self.occurred_at,
+                organization: &self.organization,
+                category: &self.category,
+                targets: &self.targets,
+                before: self.before.as_ref().map(|state| state.jsonb),
+                after: self.after.as_ref().map(|state| state.jsonb),
+                metadata: context.metadata(self.metadata.clone(), memory)?,
+                ..NewEntry::from(&context.provenance)
+            })
         })
     }
 
@@ -147,15 +151,9 @@ impl Recorded {
     fn first(&self, key: &str, payload: &[u8]) -> Result<Option<uuid::Uuid>, AuditError> {
         let sql = include_str!("../../sql/queries/idempotency_take.sql");
         let args = [text(Some(&self.organization)), text(Some(key)), Arg::of(Some(payload.to_vec()))];
-        let taken = spi::select_latest(sql, &args, |rows| {
-            let read = |r: spi::Row| {
-                let occurred_at = r.datum(2)?;
-                Some((
-                    r.get::<pgrx::Uuid>(1)?,
-                    Arg::datum(pg_sys::TIMESTAMPTZOID, Some(occurred_at)),
-                    r.get(3)?,
-                ))
-            };
+        let taken = spi::execute_reading(sql, &args, |rows| {
+            let read =
+                |r: spi::Row| Some((r.get::<pgrx::Uuid>(1)?, Arg::instant(r.column(2)?.number()), r.get(3)?));
             Ok(rows.iter().next().and_then(read))
         })?;
         let Some((id, occurred_at, seen)): Option<(_, _, Vec<u8>)> = taken else { return Ok(None) };

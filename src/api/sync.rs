@@ -3,14 +3,16 @@
 use audit_log_model::sync_cursor::SyncCursor;
 use audit_log_model::sync_request::SyncRequest;
 use audit_log_model::AuditError;
-use pgrx::IntoDatum;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::list::{finite, scope};
 use super::list_json::{answered, success};
 use super::organizations;
+use crate::glue::memory::Arena;
 use crate::glue::srf::Output;
+use crate::glue::value;
+use crate::glue::varlena::text_of;
 use crate::store::criteria::Criteria;
 use crate::store::entry;
 use crate::store::sync::{self, SyncPage};
@@ -40,7 +42,11 @@ pub fn sync(arguments: &Arguments, output: &mut Output) -> Result<(), AuditError
     };
     let page = read(SyncCursor::decode(cursor)?, arguments)?;
     page.with_cursors().try_for_each(|(one, cursor)| {
-        output.put_columns(|| Ok(entry::columns(&one.row)?.into_iter().chain([cursor.into_datum()])))
+        output.put_made(|row| {
+            row.add(entry::columns(&one.row, row.memory));
+            row.add([Some(text_of(&cursor, row.memory))]);
+            Ok(())
+        })
     })
 }
 
@@ -75,11 +81,14 @@ fn scope_hash(organization: Option<&str>) -> [u8; 8] {
 }
 
 /// The answer to a request `{cursor, limit, organization}`, or `{backfillStartTime, …}` to begin.
-pub fn sync_json(request: Result<Option<Value>, AuditError>) -> Result<String, AuditError> {
-    answered(request, answer)
+pub fn sync_json(
+    request: Result<Option<Value>, AuditError>,
+    memory: &Arena,
+) -> Result<value::Value<'_>, AuditError> {
+    answered(request, answer, memory)
 }
 
-fn answer(request: &Value) -> Result<String, AuditError> {
+fn answer<'m>(request: &Value, memory: &'m Arena) -> Result<value::Value<'m>, AuditError> {
     let request = SyncRequest::from_json(request)?;
     let cursor = match &request.cursor {
         Some(cursor) => SyncCursor::decode(cursor)?,
@@ -88,5 +97,5 @@ fn answer(request: &Value) -> Result<String, AuditError> {
     let arguments =
         Arguments { cursor: None, limit: request.limit, organization: request.organization.clone() };
     let page = read(cursor, &arguments)?;
-    success(page.entries.iter().map(|one| &one.row), page.more, Some(page.next.encode()))
+    success(page.entries.iter().map(|one| &one.row), page.more, Some(page.next.encode()), memory)
 }

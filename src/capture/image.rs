@@ -1,21 +1,24 @@
 //! Row states as jsonb.
 
-use audit_log_model::jsonb_object::{Fault, ObjectWriter};
+use audit_log_model::jsonb_object::{ContainerWriter, Fault};
 use audit_log_model::{AuditError, Code};
 use pgrx::pg_sys;
 use pgrx::{PgSqlErrorCode, PgTryBuilder};
 
 use super::plan::{self, Plan, Recorded};
 use crate::glue::fixed_settings::FixedSettings;
-use crate::glue::tuple::{RowType, Values};
+use crate::glue::memory::{with_current, Arena};
+use crate::glue::tuple::{RowType, Tuple, Values};
+use crate::glue::value::Value;
 use crate::glue::{backend, identity, render, varlena};
 
-/// A row state; its datum is valid as long as this is.
+/// A row state.
 pub struct Image(Vec<u8>);
 
 impl Image {
-    pub fn datum(&self) -> pg_sys::Datum {
-        varlena::of_bytes(&self.0)
+    /// It as jsonb, where it is.
+    pub fn jsonb<'a>(&'a self, memory: &'a Arena) -> Value<'a> {
+        varlena::of_bytes(&self.0, memory)
     }
 }
 
@@ -23,23 +26,23 @@ impl Image {
 pub fn of(plan: &Plan, row: &Values, include: impl Fn(usize) -> bool) -> Result<Image, AuditError> {
     let recorded = |at: &usize| plan.recorded[*at] != Recorded::Ignored && include(*at);
     let columns: Vec<usize> = plan.key_order.iter().copied().filter(recorded).collect();
-    let write = || {
+    let write = |memory: &Arena| {
         let mut object =
-            ObjectWriter::new(columns.iter().map(|at| plan.row_type.columns[*at].name.as_bytes()));
+            ContainerWriter::object(columns.iter().map(|at| plan.row_type.columns[*at].name.as_bytes()));
         for at in &columns {
             match plan.recorded[*at] {
                 Recorded::Redacted => object.string(b"[redacted]"),
-                _ => render::put(&plan.renderers[*at], &mut object, plan.value(row, *at)),
+                _ => render::put(&plan.renderers[*at], &mut object, plan.value(row, *at), memory),
             }
         }
         object.finish().map(Image).map_err(|fault| refused(plan, fault))
     };
     if !plan.calls_types {
-        return write();
+        return with_current(write);
     }
     let _settings = FixedSettings::begin();
     // What PostgreSQL cannot render in jsonb's limits it says itself.
-    PgTryBuilder::new(std::panic::AssertUnwindSafe(write))
+    PgTryBuilder::new(std::panic::AssertUnwindSafe(|| with_current(write)))
         .catch_when(PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, |_| Err(refused(plan, Fault::TooLarge)))
         .execute()
 }
@@ -62,7 +65,19 @@ fn refused(plan: &Plan, fault: Fault) -> AuditError {
 }
 
 /// A row of a table as capture would record it; all columns where the table is not watched.
-pub fn of_row(relation: pg_sys::Oid, row_type: RowType, row: &Values) -> Result<pg_sys::Datum, AuditError> {
+pub fn of_row<'a>(
+    relation: pg_sys::Oid,
+    row_type: RowType,
+    row: Tuple,
+    memory: &'a Arena,
+) -> Result<Value<'a>, AuditError> {
+    let plan = plan_of(relation, row_type)?;
+    let image = of(&plan, &plan.row_type.of_record(row), |_| true)?;
+    Ok(varlena::copy_of_bytes(&image.0, memory))
+}
+
+/// The plan of a watched table for rows of a type.
+pub fn plan_of(relation: pg_sys::Oid, row_type: RowType) -> Result<Plan, AuditError> {
     let watch = plan::watch_of(relation)?.ok_or_else(|| {
         let label = backend::relation_label(relation).unwrap_or_default();
         let caller = identity::current_user();
@@ -72,6 +87,5 @@ pub fn of_row(relation: pg_sys::Oid, row_type: RowType, row: &Values) -> Result<
             format!("An audit_log_admin (you are {caller}) can watch it with audit_log.watch()."),
         )
     })?;
-    let image = of(&Plan::new(watch, row_type), row, |_| true)?;
-    Ok(varlena::copy_of_bytes(&image.0))
+    Ok(Plan::new(watch, row_type))
 }

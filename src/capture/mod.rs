@@ -23,9 +23,11 @@ pub fn before_commit() -> Result<(), AuditError> {
 pub fn transaction_ended() {
     moved::forget();
     truncate::forget();
+    ddl::aborted();
 }
 
 pub fn subtransaction_aborted(subtransaction: u32) {
+    ddl::aborted();
     moved::subtransaction_aborted(subtransaction);
     truncate::subtransaction_aborted(subtransaction);
 }

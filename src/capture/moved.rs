@@ -16,7 +16,7 @@ pub struct Moved {
     /// Taken when the row left, so that what triggers did meanwhile comes after it.
     pub stamp: Stamp,
     pub context: Rc<Current>,
-    command: u32,
+    pub command: u32,
     depth: i32,
     subtransaction: u32,
 }
@@ -63,7 +63,7 @@ pub fn is_empty() -> bool {
 }
 
 pub fn subtransaction_aborted(subtransaction: u32) {
-    WAITING.with_borrow_mut(|waiting| waiting.retain(|m| m.subtransaction != subtransaction));
+    WAITING.with_borrow_mut(|waiting| waiting.retain(|moved| moved.subtransaction != subtransaction));
 }
 
 pub fn subtransaction_committed(subtransaction: u32, parent: u32) {

@@ -1,6 +1,6 @@
 //! What is known of a watched table: its options, resolved to the columns it has now.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -10,8 +10,10 @@ use pgrx::pg_sys;
 
 use crate::glue::backend;
 use crate::glue::render::Renderer;
-use crate::glue::spi::{self, Arg};
+use crate::glue::trigger::TriggerCall;
 use crate::glue::tuple::{RowType, Values};
+use crate::glue::value::Value;
+use crate::glue::watch_trigger::{self, WatchTrigger};
 
 /// How a column is recorded.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,9 +27,9 @@ pub enum Recorded {
 pub struct Watch {
     /// The watched table; the partition's topmost watched parent, where it is one.
     pub root: pg_sys::Oid,
+    /// Its name, schema.table, as entries carry it.
+    pub relation: String,
     pub options: WatchOptions,
-    /// Whether the numbers of columns are this table's: not where a restore brought the trigger.
-    at_home: bool,
     /// Whether the watched table is a partition itself: rows then come from, and go, elsewhere.
     pub root_is_partition: bool,
 }
@@ -51,36 +53,46 @@ pub struct Plan {
 
 thread_local! {
     static PLANS: RefCell<HashMap<pg_sys::Oid, Rc<Plan>>> = RefCell::default();
+    /// Counts invalidations: a plan that was made while one came may know what was before it.
+    static INVALIDATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The plan of a table that a trigger fired on; None where it is no longer watched.
-pub fn of(relation: pg_sys::Oid, row_type: impl FnOnce() -> RowType) -> Result<Option<Rc<Plan>>, AuditError> {
+/// The plan of the table that a row trigger fired on, by the options it was fired with; None where it
+/// has none.
+pub fn of(call: &TriggerCall) -> Result<Option<Rc<Plan>>, AuditError> {
+    let relation = call.relation();
     if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&relation).cloned()) {
         return Ok(Some(plan));
     }
-    let Some(watch) = watch_of(relation)? else { return Ok(None) };
-    let plan = Rc::new(Plan::new(watch, row_type()));
-    PLANS.with_borrow_mut(|plans| plans.insert(relation, plan.clone()));
+    let invalidations = INVALIDATIONS.get();
+    let Some(trigger) = watch_trigger::of_call(call) else { return Ok(None) };
+    let plan = Rc::new(Plan::new(Watch::of(trigger)?, call.row_type()));
+    if invalidations == INVALIDATIONS.get() {
+        PLANS.with_borrow_mut(|plans| plans.insert(relation, plan.clone()));
+    }
     Ok(Some(plan))
 }
 
-/// Reads the options out of the trigger of a table or of its nearest watched parent.
+/// The watch of a table, or of the watched table that it is a partition of.
 pub fn watch_of(relation: pg_sys::Oid) -> Result<Option<Watch>, AuditError> {
-    let sql = include_str!("../../sql/queries/watch_of.sql");
-    let found = spi::select_latest(sql, &[Arg::of(Some(relation))], |rows| {
-        let read = |r: spi::Row| Some((r.get(1)?, r.get::<String>(2)?, r.get(3)?, r.get(4)?));
-        Ok(rows.iter().next().and_then(read))
-    })?;
-    let Some((root, options, at_home, root_is_partition)) = found else { return Ok(None) };
-    let options = serde_json::from_str(&options).map_err(|e| {
-        let label = backend::relation_label(root).unwrap_or_default();
-        AuditError::internal(format!("the options in the audit trigger of {label} cannot be read: {e}"))
-    })?;
-    Ok(Some(Watch { root, options, at_home, root_is_partition }))
+    watch_trigger::of_relation(relation).map(Watch::of).transpose()
+}
+
+impl Watch {
+    fn of(WatchTrigger { root, options, root_is_partition }: WatchTrigger) -> Result<Watch, AuditError> {
+        let relation = backend::relation_label(root).unwrap_or_default();
+        let options = serde_json::from_str(&options).map_err(|e| {
+            AuditError::internal(format!(
+                "the options in the audit trigger of {relation} cannot be read: {e}"
+            ))
+        })?;
+        Ok(Watch { root, relation, options, root_is_partition })
+    }
 }
 
 /// Forgets plans that depend on a relation, or all of them.
 pub fn relation_changed(relation: Option<pg_sys::Oid>) {
+    INVALIDATIONS.set(INVALIDATIONS.get().wrapping_add(1));
     PLANS.with_borrow_mut(|plans| match relation {
         None => plans.clear(),
         Some(changed) => plans.retain(|oid, plan| *oid != changed && plan.watch.root != changed),
@@ -90,9 +102,8 @@ pub fn relation_changed(relation: Option<pg_sys::Oid>) {
 impl Plan {
     pub fn new(watch: Watch, row_type: RowType) -> Self {
         let place = |name: &str| row_type.columns.iter().position(|c| c.name == name);
-        let by_number = |column: &Column| -> Option<usize> {
-            place(&backend::column_name(watch.root, column.1).filter(|_| watch.at_home)?)
-        };
+        let by_number =
+            |column: &Column| -> Option<usize> { place(&backend::column_name(watch.root, column.1)?) };
         // Renamed behind the event trigger's back: the number still says which it is.
         let resolve = |column: &Column| place(&column.0).or_else(|| by_number(column));
         let options = &watch.options;
@@ -133,7 +144,7 @@ impl Plan {
     }
 
     /// A column's value in a row.
-    pub fn value(&self, row: &Values, at: usize) -> Option<pg_sys::Datum> {
+    pub fn value<'a>(&self, row: &Values<'a>, at: usize) -> Option<Value<'a>> {
         row.get(self.row_type.columns[at].number)
     }
 

@@ -9,16 +9,17 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use audit_log_model::event::{Relation, Target};
-use audit_log_model::watch_options::Operation;
+use audit_log_model::watch_options::{Operation, StoredOperation};
 use audit_log_model::AuditError;
 use pgrx::pg_sys;
 use serde_json::Value;
 
 use super::{plan, row};
 use crate::glue::backend;
+use crate::glue::memory::with_current;
 use crate::glue::spi::{self, Arg};
 use crate::glue::trigger::TriggerCall;
-use crate::store::{append, context, organization};
+use crate::store::{append, context};
 
 /// A TRUNCATE of partitioned tables that is going on, at one depth of nesting.
 struct Command {
@@ -86,27 +87,29 @@ fn truncated(relation: pg_sys::Oid) -> Result<(), AuditError> {
     }
     let Some(watch) = plan::watch_of(relation)? else { return Ok(()) };
     let context = context::current()?;
+    // Whatever the organization is: it empties everybody's rows.
     let organization = context.organization();
-    if !organization::enabled(organization)? {
-        return Ok(());
-    }
     let options = &watch.options;
     let rule = options.rules.iter().find(|r| r.on == Operation::Truncate);
     let category = rule.map_or(options.default_category(Operation::Truncate), |r| r.category.as_str());
     let mut metadata = row::origin();
+    let mut operation = StoredOperation::Truncate;
     if relation != watch.root {
+        operation = StoredOperation::TruncatePartition;
         let label = backend::relation_label(relation).unwrap_or_default();
         metadata.insert("partition".into(), Value::from(label));
     }
     let target = Target::new(options.target_type.as_str(), None, Relation::Primary);
-    append::append(&append::NewEntry {
-        relation_id: Some(options.relation_id),
-        operation: Some(Operation::Truncate.letter()),
-        organization,
-        category,
-        targets: &[target],
-        metadata: context.metadata(metadata)?,
-        ..append::NewEntry::from(&context.provenance)
+    with_current(|memory| {
+        append::append(&append::NewEntry {
+            relation: Some(&watch.relation),
+            operation: Some(operation),
+            organization,
+            category,
+            targets: &[target],
+            metadata: context.metadata(metadata, memory)?,
+            ..append::NewEntry::from(&context.provenance)
+        })
     })?;
     Ok(())
 }

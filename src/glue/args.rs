@@ -1,47 +1,52 @@
 //! Arguments of SQL functions as Rust values.
 
-use std::ffi::CStr;
-
-use audit_log_model::AuditError;
+use audit_log_model::{jsonb_strings, valid_text, AuditError};
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
-use pgrx::{pg_sys, FromDatum};
-use serde_json::Value;
+use pgrx::pg_sys;
 
-use super::varlena::text_bytes;
+use super::memory::Arena;
+use super::value::{Own, Value};
+use super::{jsonb, jsonb_read};
 
 /// A row state as it came: stored untouched, and as text to tell payloads apart.
-pub struct RowState {
-    pub jsonb: pg_sys::Datum,
+pub struct RowState<'a> {
+    pub jsonb: Value<'a>,
     pub text: String,
 }
 
 /// The arguments of one call, counted from 0.
-pub struct Args(pg_sys::FunctionCallInfo);
+pub struct Args<'a> {
+    info: pg_sys::FunctionCallInfo,
+    memory: &'a Arena,
+}
 
-impl Args {
+impl<'a> Args<'a> {
     /// # Safety
-    /// `fcinfo` is the call PostgreSQL made, and the types asked for are the declared ones.
-    pub unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Self {
-        Args(fcinfo)
+    /// `fcinfo` is the call PostgreSQL made, which goes on as long as what is returned, and the types asked for
+    /// are the declared ones.
+    pub(super) unsafe fn of(info: pg_sys::FunctionCallInfo, memory: &'a Arena) -> Self {
+        Args { info, memory }
     }
 
-    pub fn get<T: FromDatum>(&self, i: usize) -> Option<T> {
+    pub fn get<T: Own>(&self, i: usize) -> Option<T> {
         // SAFETY: by the contract of `of`.
-        unsafe { pg_getarg(self.0, i) }
+        unsafe { pg_getarg(self.info, i) }
     }
 
+    /// A text; bytes that are none are shown (`valid_text`).
     pub fn text(&self, i: usize) -> Option<String> {
-        self.get(i)
+        self.bytes(i).map(|bytes| valid_text::clean(bytes).into_owned())
     }
 
     /// A text's bytes as they stand, or expanded where it was compressed; it must be a text.
-    pub fn bytes(&self, i: usize) -> Option<&[u8]> {
-        self.datum(i).map(text_bytes)
+    pub fn bytes(&self, i: usize) -> Option<&'a [u8]> {
+        self.value(i).map(|text| text.text(self.memory))
     }
 
     /// A text[]; NULL is the same as empty.
     pub fn texts(&self, i: usize) -> Vec<Option<String>> {
-        self.get(i).unwrap_or_default()
+        let valid = |text: String| valid_text::clean(text.as_bytes()).into_owned();
+        self.get::<Vec<Option<String>>>(i).unwrap_or_default().into_iter().map(|t| t.map(valid)).collect()
     }
 
     pub fn uuid(&self, i: usize) -> Option<uuid::Uuid> {
@@ -49,31 +54,37 @@ impl Args {
     }
 
     /// A value as PostgreSQL holds it.
-    pub fn datum(&self, i: usize) -> Option<pg_sys::Datum> {
+    pub fn value(&self, i: usize) -> Option<Value<'a>> {
         // SAFETY: by the contract of `of`.
-        unsafe { pg_getarg_datum(self.0, i) }
+        unsafe { pg_getarg_datum(self.info, i).map(|datum| Value::of(datum)) }
     }
 
     /// A timestamptz, in PostgreSQL's microseconds.
     pub fn instant(&self, i: usize) -> Option<i64> {
-        self.datum(i).map(|d| d.value() as i64)
+        self.value(i).map(Value::number)
     }
 
     /// A jsonb as a value; 22023, naming the argument, where it cannot be taken in unaltered.
-    pub fn json(&self, i: usize, name: &str) -> Result<Option<Value>, AuditError> {
-        self.datum(i).map(|datum| value(name, &jsonb_text(datum)?)).transpose()
+    pub fn json(&self, i: usize, name: &str) -> Result<Option<serde_json::Value>, AuditError> {
+        let text = |value| jsonb::to_text(valid(value, self.memory));
+        self.value(i).map(|value| parsed(name, &text(value)?)).transpose()
+    }
+
+    /// A jsonb as text.
+    pub fn json_text(&self, i: usize) -> Result<Option<String>, AuditError> {
+        self.value(i).map(jsonb::to_text).transpose()
     }
 
     /// The bytes of a jsonb when nothing is compressed; 0 for NULL.
     pub fn jsonb_size(&self, i: usize) -> usize {
-        super::jsonb::raw_size(self.datum(i))
+        jsonb::raw_size(self.value(i))
     }
 
     /// A jsonb as it is.
-    pub fn row_state(&self, i: usize) -> Result<Option<RowState>, AuditError> {
+    pub fn row_state(&self, i: usize) -> Result<Option<RowState<'a>>, AuditError> {
         // SAFETY: by the contract of `of` a varlena.
-        let datum = self.datum(i).map(|jsonb| unsafe { in_place(jsonb) });
-        datum.map(|jsonb| Ok(RowState { jsonb, text: jsonb_text(jsonb)? })).transpose()
+        let value = self.value(i).map(|jsonb| valid(unsafe { in_place(jsonb, self.memory) }, self.memory));
+        value.map(|jsonb| Ok(RowState { jsonb, text: jsonb::to_text(jsonb)? })).transpose()
     }
 }
 
@@ -81,28 +92,32 @@ impl Args {
 /// the entry is written.
 ///
 /// # Safety
-/// The datum is a varlena.
-unsafe fn in_place(datum: pg_sys::Datum) -> pg_sys::Datum {
-    // SAFETY: by contract.
+/// The value is a varlena.
+unsafe fn in_place<'a>(value: Value<'a>, memory: &'a Arena) -> Value<'a> {
+    let there = value.datum().cast_mut_ptr();
+    // SAFETY: by contract; what is fetched is in the memory.
     unsafe {
-        match pgrx::varlena::varatt_is_1b_e(datum.cast_mut_ptr()) {
-            true => pg_sys::Datum::from(pg_sys::detoast_external_attr(datum.cast_mut_ptr())),
-            false => datum,
+        match pgrx::varlena::varatt_is_1b_e(there) {
+            true => {
+                let fetched = memory.run(|| pg_sys::detoast_external_attr(there));
+                Value::of(pg_sys::Datum::from(fetched))
+            }
+            false => value,
         }
     }
 }
 
-/// A jsonb as text.
-pub fn jsonb_text(jsonb: pg_sys::Datum) -> Result<String, AuditError> {
-    // SAFETY: jsonb_out returns a terminated string.
-    unsafe {
-        let out = pgrx::direct_function_call_as_datum(pg_sys::jsonb_out, &[Some(jsonb)])
-            .ok_or_else(|| AuditError::internal("jsonb_out returned NULL"))?;
-        Ok(CStr::from_ptr(out.cast_mut_ptr()).to_string_lossy().into_owned())
+/// A jsonb with no strings but text.
+fn valid<'a>(jsonb: Value<'a>, memory: &'a Arena) -> Value<'a> {
+    // SAFETY: a jsonb is a varlena.
+    let bytes = unsafe { jsonb.plain(memory) }.bytes();
+    match jsonb_strings::are_valid(bytes) {
+        true => jsonb,
+        false => jsonb_read::clean(jsonb, memory),
     }
 }
 
-fn value(name: &str, text: &str) -> Result<Value, AuditError> {
+fn parsed(name: &str, text: &str) -> Result<serde_json::Value, AuditError> {
     // The parser keeps numbers under this key; data that has it would come out altered.
     const RESERVED: &str = "$serde_json::private::Number";
     if text.contains(RESERVED) {

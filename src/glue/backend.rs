@@ -4,7 +4,9 @@ use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
+use super::memory::Arena;
 use super::past_pgrx;
+use super::value::Value;
 
 /// PostgreSQL counts microseconds from 2000-01-01, Unix from 1970.
 const EPOCH_DIFFERENCE_MICROS: i64 = 946_684_800_000_000;
@@ -15,9 +17,9 @@ pub fn now_unix_micros() -> i64 {
     unsafe { past_pgrx::GetCurrentTimestamp() + EPOCH_DIFFERENCE_MICROS }
 }
 
-/// Unix microseconds as a timestamptz datum.
-pub fn timestamptz(unix_micros: i64) -> pg_sys::Datum {
-    pg_sys::Datum::from(pg_micros(unix_micros))
+/// Unix microseconds as a timestamptz.
+pub fn timestamptz(unix_micros: i64) -> Value<'static> {
+    Value::from(pg_micros(unix_micros))
 }
 
 /// Unix microseconds as PostgreSQL counts them; saturates at its infinities.
@@ -75,15 +77,15 @@ pub fn trigger_depth() -> i32 {
     unsafe { pgrx::direct_function_call::<i32>(pg_sys::pg_trigger_depth, &[]) }.unwrap_or_default()
 }
 
-/// application_name as it is now; to be used at once.
-pub fn application_name<'a>() -> &'a [u8] {
-    // SAFETY: the setting is NULL or a terminated string.
-    unsafe {
+/// Gives application_name as it is now. What reads it sets no other.
+pub fn with_application_name<T>(read: impl FnOnce(&[u8]) -> T) -> T {
+    // SAFETY: the setting is NULL or a terminated string, which lasts as long as nobody sets another.
+    read(unsafe {
         match pg_sys::application_name.is_null() {
             true => &[],
             false => CStr::from_ptr(pg_sys::application_name).to_bytes(),
         }
-    }
+    })
 }
 
 /// Whether this server replays another one's changes.
@@ -204,11 +206,32 @@ pub fn invalidate(relation: pg_sys::Oid) {
     unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relation) };
 }
 
-/// Looks at every row of a small table, by a catalog snapshot.
+/// Takes in what other sessions have announced so far. PostgreSQL does so with each lock it takes; a
+/// transaction that has all its locks takes none.
+pub fn hear_of_changes() {
+    // SAFETY: a plain call inside a transaction, as with any lock; nothing here holds what it may replace.
+    unsafe { pg_sys::AcceptInvalidationMessages() };
+}
+
+/// A row of a catalog, while it is looked at.
+pub struct TableRow<'a>(&'a pg_sys::HeapTupleData);
+
+impl TableRow<'_> {
+    /// The columns of a catalog's row, up to the first of variable length.
+    ///
+    /// # Safety
+    /// It is the form of this catalog.
+    pub(super) unsafe fn form<T>(&self) -> &T {
+        // SAFETY: by contract.
+        unsafe { &*pg_sys::heap_tuple_get_struct::<T>(std::ptr::from_ref(self.0).cast_mut()) }
+    }
+}
+
+/// Looks at every row of a catalog, by a catalog snapshot.
 ///
 /// # Safety
-/// The relation exists. What is looked at is valid during the call only.
-pub unsafe fn each_row(relation: pg_sys::Oid, mut look: impl FnMut(pg_sys::HeapTuple, pg_sys::TupleDesc)) {
+/// The relation exists.
+pub(super) unsafe fn each_row(relation: pg_sys::Oid, mut look: impl FnMut(TableRow)) {
     // SAFETY: by contract; the relation is open during the scan.
     unsafe {
         let relation = pg_sys::table_open(relation, pg_sys::AccessShareLock as i32);
@@ -220,34 +243,11 @@ pub unsafe fn each_row(relation: pg_sys::Oid, mut look: impl FnMut(pg_sys::HeapT
             if tuple.is_null() {
                 break;
             }
-            look(tuple, (*relation).rd_att);
+            look(TableRow(&*tuple));
         }
         pg_sys::systable_endscan(scan);
         pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
     }
-}
-
-/// The first columns, which are text, of a small table of the extension.
-///
-/// Reads by a catalog snapshot, so that a SET may call it before SET TRANSACTION.
-pub fn codes<const COLUMNS: usize>(table: &CStr) -> Vec<[String; COLUMNS]> {
-    use pgrx::FromDatum;
-    let Some(oid) = relation_oid(table) else { return Vec::new() };
-    let mut codes = Vec::new();
-    let look = |tuple, desc| {
-        let column = |i: usize| {
-            let mut null = false;
-            // SAFETY: the first columns are text.
-            unsafe {
-                let datum = pg_sys::heap_getattr(tuple, i as i32 + 1, desc, &mut null);
-                String::from_datum(datum, null).unwrap_or_default()
-            }
-        };
-        codes.push(std::array::from_fn(column));
-    };
-    // SAFETY: the table was just found.
-    unsafe { each_row(oid, look) };
-    codes
 }
 
 /// The name of a column by its number, where it has one.
@@ -328,30 +328,37 @@ pub fn with_snapshot<T>(run: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs something by a snapshot of this moment, whatever the transaction's isolation.
+/// Runs something by a snapshot of this moment, whatever the transaction's isolation; it sees what this
+/// transaction's earlier commands did as well.
 pub fn with_latest_snapshot<T>(run: impl FnOnce() -> T) -> T {
+    // As the catalogs are read: also where a parallel query goes on, which GetLatestSnapshot refuses.
     // SAFETY: pushed and popped in pairs; an error in between ends the transaction.
-    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetCatalogSnapshot(pg_sys::InvalidOid)) };
     let result = run();
     // SAFETY: as above.
     unsafe { pg_sys::PopActiveSnapshot() };
     result
 }
 
-/// A value of one of the extension's row types, from its columns.
-pub fn composite(table: &CStr, columns: &[Option<pg_sys::Datum>]) -> Option<(pg_sys::Oid, pg_sys::Datum)> {
+/// A value of one of the extension's row types, from its columns, in a memory.
+pub fn composite<'a>(
+    table: &CStr,
+    columns: &[Option<Value>],
+    memory: &'a Arena,
+) -> Option<(pg_sys::Oid, Value<'a>)> {
     let relation = relation_oid(table)?;
-    let mut values: Vec<pg_sys::Datum> =
-        columns.iter().map(|c| c.unwrap_or(pg_sys::Datum::from(0))).collect();
+    let null = pg_sys::Datum::from(0);
+    let mut values: Vec<pg_sys::Datum> = columns.iter().map(|c| c.map_or(null, Value::datum)).collect();
     let mut nulls: Vec<bool> = columns.iter().map(Option::is_none).collect();
-    // SAFETY: the type is the relation's own; as many values as it has columns, or none at all.
-    unsafe {
+    // SAFETY: the type is the relation's own; as many values as it has columns, or none at all. What is in
+    // toast tables stays there.
+    memory.run(|| unsafe {
         let row_type = pg_sys::get_rel_type_id(relation);
         let desc = pg_sys::lookup_rowtype_tupdesc_copy(row_type, -1);
         if (*desc).natts as usize != columns.len() {
             return None;
         }
         let tuple = pg_sys::heap_form_tuple(desc, values.as_mut_ptr(), nulls.as_mut_ptr());
-        Some((row_type, pg_sys::Datum::from((*tuple).t_data)))
-    }
+        Some((row_type, Value::of(pg_sys::Datum::from((*tuple).t_data))))
+    })
 }

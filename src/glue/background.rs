@@ -177,9 +177,9 @@ pub fn hold_extension() -> Option<bool> {
 pub fn databases() -> Vec<(u32, String)> {
     transaction(|| {
         let mut found = Vec::new();
-        let look = |tuple, _| {
+        let look = |row: super::backend::TableRow| {
             // SAFETY: rows of the catalog have this form.
-            let form = unsafe { &*pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_database>(tuple) };
+            let form = unsafe { row.form::<pg_sys::FormData_pg_database>() };
             // A limit of -2 marks one whose drop was interrupted.
             if form.datallowconn && !form.datistemplate && form.datconnlimit != -2 {
                 // SAFETY: a name is terminated.

@@ -30,31 +30,28 @@ impl Range {
 }
 
 /// The bounds of a table partitioned by ranges of one timestamptz.
-struct Bounds(*mut pg_sys::PartitionBoundInfoData);
+struct Bounds<'a>(&'a pg_sys::PartitionBoundInfoData);
 
-impl Bounds {
+impl<'a> Bounds<'a> {
     /// # Safety
-    /// The description outlives the bounds.
-    unsafe fn of(desc: pg_sys::PartitionDesc) -> Option<Bounds> {
-        // SAFETY: by contract.
-        unsafe {
-            let bounds = (*desc).boundinfo;
-            (!bounds.is_null() && (*bounds).strategy as u8 == b'r').then_some(Bounds(bounds))
-        }
+    /// The description is one of PostgreSQL's.
+    unsafe fn of(desc: &'a pg_sys::PartitionDescData) -> Option<Bounds<'a>> {
+        // SAFETY: by contract; the bounds are the description's.
+        let bounds = unsafe { desc.boundinfo.as_ref() };
+        bounds.filter(|bounds| bounds.strategy as u8 == b'r').map(Bounds)
     }
 
     fn count(&self) -> usize {
-        // SAFETY: by the contract of `of`.
-        unsafe { (*self.0).ndatums as usize }
+        self.0.ndatums as usize
     }
 
     /// The `i`th bound, in ascending order.
     fn at(&self, i: usize) -> i64 {
         // SAFETY: by the contract of `of`; there are `count` of them, of one column each.
         unsafe {
-            match **(*self.0).kind.add(i) {
+            match **self.0.kind.add(i) {
                 pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE => {
-                    (**(*self.0).datums.add(i)).value() as i64
+                    (**self.0.datums.add(i)).value() as i64
                 }
                 pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_MINVALUE => i64::MIN,
                 _ => i64::MAX,
@@ -74,8 +71,8 @@ impl Bounds {
     fn partition(&self, i: usize) -> Option<usize> {
         // SAFETY: by the contract of `of`; there is one more index than bounds.
         let own = unsafe {
-            if (*self.0).nindexes as usize > i {
-                *(*self.0).indexes.add(i)
+            if self.0.nindexes as usize > i {
+                *self.0.indexes.add(i)
             } else {
                 -1
             }
@@ -84,8 +81,7 @@ impl Bounds {
     }
 
     fn default(&self) -> Option<usize> {
-        // SAFETY: by the contract of `of`.
-        usize::try_from(unsafe { (*self.0).default_index }).ok()
+        usize::try_from(self.0.default_index).ok()
     }
 }
 
@@ -101,7 +97,7 @@ pub unsafe fn partitions(
 ) -> Vec<(Option<Range>, pg_sys::Oid)> {
     // SAFETY: by contract.
     unsafe {
-        let Some(bounds) = Bounds::of(desc) else { return Vec::new() };
+        let Some(bounds) = Bounds::of(&*desc) else { return Vec::new() };
         let ranges = (0..=bounds.count()).rev().map(|i| (bounds.range(i), bounds.partition(i)));
         let within = ranges.filter(|(range, _)| range.overlaps(start, end));
         let own = within.filter_map(|(range, place)| Some((Some(range), place?)));
@@ -117,7 +113,7 @@ pub unsafe fn partitions(
 pub unsafe fn partition_for(desc: pg_sys::PartitionDesc, at: i64) -> (Range, Option<pg_sys::Oid>) {
     // SAFETY: by contract.
     unsafe {
-        let Some(bounds) = Bounds::of(desc) else {
+        let Some(bounds) = Bounds::of(&*desc) else {
             return (Range { lower: i64::MIN, upper: i64::MAX }, None);
         };
         let (mut low, mut high) = (0, bounds.count());

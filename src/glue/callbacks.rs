@@ -11,6 +11,10 @@ pub struct Listeners {
     pub before_commit: fn(),
     /// It ended; true where it committed for good.
     pub ended: fn(committed: bool),
+    /// A savepoint was made, or an EXCEPTION block begun.
+    pub subtransaction_began: fn(subtransaction: u32),
+    /// It is about to be released; may still fail.
+    pub before_subtransaction_commits: fn(subtransaction: u32, parent: u32),
     /// A savepoint was rolled back.
     pub subtransaction_aborted: fn(subtransaction: u32),
     /// A savepoint was released into its parent.
@@ -62,6 +66,10 @@ unsafe extern "C-unwind" fn on_subtransaction(
 ) {
     let Some(listeners) = LISTENERS.get() else { return };
     match event {
+        pg_sys::SubXactEvent::SUBXACT_EVENT_START_SUB => (listeners.subtransaction_began)(mine),
+        pg_sys::SubXactEvent::SUBXACT_EVENT_PRE_COMMIT_SUB => {
+            (listeners.before_subtransaction_commits)(mine, parent)
+        }
         pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB => (listeners.subtransaction_aborted)(mine),
         pg_sys::SubXactEvent::SUBXACT_EVENT_COMMIT_SUB => (listeners.subtransaction_committed)(mine, parent),
         _ => {}

@@ -20,6 +20,7 @@ pub fn sqlstate(code: Code) -> PgSqlErrorCode {
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE
         }
         Code::RowImageTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        Code::WrongObjectType => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
         Code::OutOfMemory => PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
         Code::Internal => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
     }

@@ -7,7 +7,9 @@ use audit_log_model::AuditError;
 use pgrx::{pg_sys, PgMemoryContexts};
 
 use super::error::unwrap_or_raise;
-use super::memory::Chunk;
+use super::foreign_table::{nothing_to_import, Own};
+use super::memory::Arena;
+use super::value::Value;
 use super::version;
 
 /// Where a scan begins: behind a text, or with it.
@@ -19,19 +21,18 @@ pub struct From {
 
 /// The rows of one scan.
 pub trait Rows {
-    /// The next row, as columns that live as long as the memory that is current; None at the end.
-    fn next(&mut self, memory: &Chunk) -> Result<Option<Vec<Option<pg_sys::Datum>>>, AuditError>;
-
-    /// An error ended the query, and PostgreSQL has freed what the rows were kept in.
-    fn abandon(&mut self);
+    /// Gives the next row's columns to be copied; false at the end. Whatever these rows keep until then is in
+    /// memory of their own: after an error they are dropped when PostgreSQL's is gone.
+    fn next(&mut self, give: &mut dyn FnMut(&[Option<Value>])) -> Result<bool, AuditError>;
 }
 
 /// A scan that was begun.
 pub type Begun = Result<Box<dyn Rows>, AuditError>;
 
-/// A foreign table: the number of its ordered column, from 1, and how to begin a scan. `from` are lower
-/// bounds that all hold; what they let through is checked again.
+/// A foreign table: which it is, the number of its ordered column, from 1, and how to begin a scan. `from` are
+/// lower bounds that all hold; what they let through is checked again.
 pub struct Table {
+    pub own: Own,
     pub column: i16,
     pub begin: fn(from: &[From]) -> Begun,
 }
@@ -40,11 +41,18 @@ thread_local! {
     static TABLE: Cell<Option<&'static Table>> = const { Cell::new(None) };
 }
 
+/// The table whose handler was asked for; PostgreSQL asks before it plans or scans.
+fn table() -> Result<&'static Table, AuditError> {
+    TABLE
+        .get()
+        .ok_or_else(|| AuditError::internal("a foreign table is read whose handler was never asked for"))
+}
+
 /// What PostgreSQL calls for this table.
-pub fn handler(table: &'static Table) -> pg_sys::Datum {
+pub fn handler<'a>(table: &'static Table, memory: &'a Arena) -> Value<'a> {
     TABLE.set(Some(table));
-    // SAFETY: a node of its own type, zeroed but for its tag.
-    unsafe {
+    // SAFETY: a node of its own type and of the memory, zeroed but for its tag.
+    memory.run(|| unsafe {
         let routine = pg_sys::palloc0(size_of::<pg_sys::FdwRoutine>()).cast::<pg_sys::FdwRoutine>();
         (*routine).type_ = pg_sys::NodeTag::T_FdwRoutine;
         (*routine).GetForeignRelSize = Some(rel_size);
@@ -54,8 +62,17 @@ pub fn handler(table: &'static Table) -> pg_sys::Datum {
         (*routine).IterateForeignScan = Some(iterate);
         (*routine).ReScanForeignScan = Some(rescan);
         (*routine).EndForeignScan = Some(end);
-        pg_sys::Datum::from(routine)
-    }
+        (*routine).ImportForeignSchema = Some(import);
+        Value::of(pg_sys::Datum::from(routine))
+    })
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn import(
+    _statement: *mut pg_sys::ImportForeignSchemaStmt,
+    _server: pg_sys::Oid,
+) -> *mut pg_sys::List {
+    unwrap_or_raise(Err(nothing_to_import()))
 }
 
 /// So many rows it is taken to have; nobody counts them.
@@ -66,10 +83,11 @@ const COST_A_ROW: f64 = 0.05;
 unsafe extern "C-unwind" fn rel_size(
     root: *mut pg_sys::PlannerInfo,
     rel: *mut pg_sys::RelOptInfo,
-    _table: pg_sys::Oid,
+    relation: pg_sys::Oid,
 ) {
-    // SAFETY: PostgreSQL's own call while planning.
+    // SAFETY: PostgreSQL's own call while planning; the relation is locked.
     unsafe {
+        unwrap_or_raise(table().and_then(|table| table.own.check(relation)));
         let clauses = (*rel).baserestrictinfo;
         let part = pg_sys::clauselist_selectivity(
             root,
@@ -211,16 +229,6 @@ unsafe extern "C-unwind" fn plan(
 struct Scan {
     bounds: *mut pg_sys::List,
     rows: Option<Box<dyn Rows>>,
-    chunk: Chunk,
-}
-
-impl Drop for Scan {
-    fn drop(&mut self) {
-        // Reached with rows only by the end of the query's memory after an error.
-        if let Some(rows) = &mut self.rows {
-            rows.abandon();
-        }
-    }
 }
 
 #[pgrx::pg_guard]
@@ -228,15 +236,14 @@ unsafe extern "C-unwind" fn begin(node: *mut pg_sys::ForeignScanState, flags: i3
     if flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 != 0 {
         return;
     }
-    // SAFETY: PostgreSQL's own call; the state lives as long as the query's memory.
+    // SAFETY: PostgreSQL's own call; the relation is open, and the state lives as long as the query's memory.
     unsafe {
+        let relation = (*(*node).ss.ss_currentRelation).rd_id;
+        unwrap_or_raise(table().and_then(|table| table.own.check(relation)));
         let plan = (*node).ss.ps.plan.cast::<pg_sys::ForeignScan>();
         let memory = (*(*node).ss.ps.state).es_query_cxt;
-        let scan = Scan {
-            bounds: pg_sys::ExecInitExprList((*plan).fdw_exprs, &raw mut (*node).ss.ps),
-            rows: None,
-            chunk: Chunk::child_of(memory),
-        };
+        let scan =
+            Scan { bounds: pg_sys::ExecInitExprList((*plan).fdw_exprs, &raw mut (*node).ss.ps), rows: None };
         (*node).fdw_state = PgMemoryContexts::For(memory).leak_and_drop_on_delete(scan).cast();
     }
 }
@@ -255,12 +262,24 @@ unsafe fn bounds(node: *mut pg_sys::ForeignScanState, scan: &Scan) -> Option<Vec
         for (i, state) in elements(scan.bounds).enumerate() {
             let state = state.cast::<pg_sys::ExprState>();
             let mut is_null = false;
-            let value = (*state).evalfunc.map(|run| run(state, context, &mut is_null));
-            let text = String::from_datum(value?, is_null)?;
+            let run = (*state).evalfunc?;
+            // The memory that is current is that of one row.
+            let value = pg_sys::ffi::pg_guard_ffi_boundary(|| run(state, context, &mut is_null));
+            let text = String::from_datum(value, is_null)?;
             found.push(From { text, included: (*(*included).elements.add(i)).int_value != 0 });
         }
         Some(found)
     }
+}
+
+/// The scan that `begin` put into a node; None where a query is only explained.
+///
+/// # Safety
+/// The node is of a foreign table of this library.
+#[allow(clippy::mut_from_ref)]
+unsafe fn scan_of(node: &*mut pg_sys::ForeignScanState) -> Option<&mut Scan> {
+    // SAFETY: by contract; the state lives as long as the query's memory, and so as the call that has the pointer.
+    unsafe { (**node).fdw_state.cast::<Scan>().as_mut() }
 }
 
 #[pgrx::pg_guard]
@@ -268,40 +287,53 @@ unsafe extern "C-unwind" fn iterate(node: *mut pg_sys::ForeignScanState) -> *mut
     // SAFETY: PostgreSQL's own call; the state is what `begin` put there; the slot has the table's columns.
     unsafe {
         let slot = (*node).ss.ss_ScanTupleSlot;
-        if let Some(clear) = (*(*slot).tts_ops).clear {
-            clear(slot);
-        }
-        let scan = &mut *(*node).fdw_state.cast::<Scan>();
+        pg_sys::ExecClearTuple(slot);
+        let Some(scan) = scan_of(&node) else { return slot };
         if scan.rows.is_none() {
             let Some(from) = bounds(node, scan) else { return slot };
-            let Some(table) = TABLE.get() else { return slot };
-            scan.rows = Some(unwrap_or_raise((table.begin)(&from)));
+            let begun = table().and_then(|table| (table.begin)(&from));
+            scan.rows = Some(unwrap_or_raise(begun));
         }
-        let Some(rows) = &mut scan.rows else { return slot };
-        if let Some(row) = unwrap_or_raise(rows.next(&scan.chunk)) {
-            let width = (*(*slot).tts_tupleDescriptor).natts as usize;
-            for (i, value) in row.into_iter().take(width).enumerate() {
-                *(*slot).tts_isnull.add(i) = value.is_none();
-                *(*slot).tts_values.add(i) = value.unwrap_or(pg_sys::Datum::from(0));
-            }
-            pg_sys::ExecStoreVirtualTuple(slot);
+        if let Some(rows) = &mut scan.rows {
+            unwrap_or_raise(rows.next(&mut |columns| put(slot, columns)));
         }
         slot
     }
 }
 
+/// Puts a copy of a row into a slot.
+///
+/// # Safety
+/// The slot is empty, and of a table that was checked.
+unsafe fn put(slot: *mut pg_sys::TupleTableSlot, columns: &[Option<Value>]) {
+    // SAFETY: by contract; columns beyond those given are dropped ones.
+    unsafe {
+        let width = (*(*slot).tts_tupleDescriptor).natts as usize;
+        for i in 0..width {
+            let value = columns.get(i).copied().flatten();
+            *(*slot).tts_isnull.add(i) = value.is_none();
+            *(*slot).tts_values.add(i) = value.map_or(pg_sys::Datum::from(0), Value::datum);
+        }
+        pg_sys::ExecStoreVirtualTuple(slot);
+        // Now it is a row of the slot's own.
+        if let Some(materialize) = (*(*slot).tts_ops).materialize {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| materialize(slot));
+        }
+    }
+}
+
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn rescan(node: *mut pg_sys::ForeignScanState) {
-    // SAFETY: the state is what `begin` put there.
-    unsafe { (*(*node).fdw_state.cast::<Scan>()).rows = None };
+    // SAFETY: PostgreSQL's own call.
+    if let Some(scan) = unsafe { scan_of(&node) } {
+        scan.rows = None;
+    }
 }
 
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn end(node: *mut pg_sys::ForeignScanState) {
-    // SAFETY: the state is what `begin` put there, where it did.
-    unsafe {
-        if !(*node).fdw_state.is_null() {
-            (*(*node).fdw_state.cast::<Scan>()).rows = None;
-        }
+    // SAFETY: PostgreSQL's own call.
+    if let Some(scan) = unsafe { scan_of(&node) } {
+        scan.rows = None;
     }
 }

@@ -1,76 +1,91 @@
 //! C functions with PostgreSQL's own calling convention, for calls that pgrx's types do not fit.
 
 use audit_log_model::AuditError;
-use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
 use pgrx::{pg_sys, IntoDatum};
 
 use super::args::Args;
 use super::error::unwrap_or_raise;
 use super::event_trigger::EventTriggerCall;
+use super::memory::{with_current, Arena};
 use super::srf::Output;
 use super::trigger::TriggerCall;
-use super::tuple::{RowType, Values};
+use super::tuple::{RowType, Tuple};
+use super::value::Value;
 
-/// One call of a function, valid while it runs.
-pub struct Call(pg_sys::FunctionCallInfo);
+/// One call of a function, while it runs.
+pub struct Call<'a> {
+    info: pg_sys::FunctionCallInfo,
+    /// Where its caller wants what it gives back.
+    pub memory: &'a Arena,
+}
 
-/// What a function gives back; None is NULL.
-pub type Outcome = Result<Option<pg_sys::Datum>, AuditError>;
+/// What a function gives back, which the call's memory or arguments hold; None is NULL.
+pub type Outcome<'a> = Result<Option<Value<'a>>, AuditError>;
 
-impl Call {
+impl<'a> Call<'a> {
     /// Runs a function's body on a call and raises its error.
     ///
     /// # Safety
     /// `fcinfo` is the call PostgreSQL made of a function whose declared types are those the body
     /// asks for.
-    pub unsafe fn answer(fcinfo: pg_sys::FunctionCallInfo, body: fn(&Call) -> Outcome) -> pg_sys::Datum {
-        unwrap_or_raise(body(&Call(fcinfo))).unwrap_or_else(|| {
-            // SAFETY: by contract.
-            unsafe { (*fcinfo).isnull = true };
-            pg_sys::Datum::from(0)
+    pub unsafe fn answer(
+        fcinfo: pg_sys::FunctionCallInfo,
+        body: for<'c> fn(&Call<'c>) -> Outcome<'c>,
+    ) -> pg_sys::Datum {
+        with_current(|memory| {
+            let outcome = unwrap_or_raise(body(&Call { info: fcinfo, memory }));
+            outcome.map(Value::datum).unwrap_or_else(|| {
+                // SAFETY: by contract.
+                unsafe { (*fcinfo).isnull = true };
+                pg_sys::Datum::from(0)
+            })
         })
     }
 
-    pub fn args(&self) -> Args {
+    pub fn args(&self) -> Args<'a> {
         // SAFETY: by the contract of `answer`.
-        unsafe { Args::of(self.0) }
+        unsafe { Args::of(self.info, self.memory) }
     }
 
-    pub fn trigger(&self) -> Result<TriggerCall, AuditError> {
+    pub fn trigger(&self) -> Result<TriggerCall<'a>, AuditError> {
         // SAFETY: by the contract of `answer`.
-        unsafe { TriggerCall::from_call(self.0) }
+        unsafe { TriggerCall::from_call(self.info) }
     }
 
-    pub fn event_trigger(&self) -> Result<EventTriggerCall, AuditError> {
+    pub fn event_trigger(&self) -> Result<EventTriggerCall<'a>, AuditError> {
         // SAFETY: by the contract of `answer`.
-        unsafe { EventTriggerCall::from_call(self.0) }
+        unsafe { EventTriggerCall::from_call(self.info) }
     }
 
     /// Where a function that returns a set puts its rows.
-    pub fn output(&self) -> Output {
+    pub fn output(&self) -> Output<'a> {
         // SAFETY: by the contract of `answer`.
-        unsafe { Output::begin(self.0) }
+        unsafe { Output::begin(self.info) }
     }
 
-    /// Arguments (regclass, record): the relation, and the row taken apart.
-    pub fn relation_and_row(&self) -> Option<(pg_sys::Oid, RowType, Values)> {
-        // SAFETY: by the contract of `answer`; a record is a composite, whose header names its type.
-        unsafe {
-            let relation = pg_getarg::<pg_sys::Oid>(self.0, 0)?;
-            let (row_type, mut tuple) = RowType::of_composite(pg_getarg_datum(self.0, 1)?);
-            let row = row_type.deform(&mut tuple);
-            Some((relation, row_type, row))
-        }
+    /// Arguments (regclass, record): the relation, and the row.
+    pub fn relation_and_row(&self) -> Option<(pg_sys::Oid, RowType, Tuple<'a>)> {
+        let args = self.args();
+        let (relation, record) = args.get(0).zip(args.value(1))?;
+        // SAFETY: a record is a composite, whose header names its type.
+        let (row_type, row) = unsafe { RowType::of_composite(record, self.memory) };
+        Some((relation, row_type, row))
+    }
+
+    /// What a function gives back that is made of a value of Rust's.
+    pub fn give<T: IntoDatum>(&self, value: T) -> Option<Value<'a>> {
+        // SAFETY: it is made in the call's memory.
+        self.memory.run(|| value.into_datum()).map(|datum| unsafe { Value::of(datum) })
+    }
+
+    pub fn give_uuid(&self, id: uuid::Uuid) -> Option<Value<'a>> {
+        self.give(pgrx::Uuid::from_bytes(*id.as_bytes()))
     }
 }
 
 /// The outcome of a trigger, or of a function that returns void: a null pointer that is not NULL.
-pub fn nothing<T>(_: T) -> Option<pg_sys::Datum> {
-    Some(pg_sys::Datum::from(0))
-}
-
-pub fn uuid(id: uuid::Uuid) -> Option<pg_sys::Datum> {
-    pgrx::Uuid::from_bytes(*id.as_bytes()).into_datum()
+pub fn nothing<T>(_: T) -> Option<Value<'static>> {
+    Some(Value::from(0_i64))
 }
 
 /// Declares a C symbol with its call information; the body gets the `Call`.

@@ -13,7 +13,8 @@ use pg_sys::{
 };
 use pgrx::pg_sys;
 
-use super::{past_pgrx, utility};
+use super::nesting::{self, Part};
+use super::{past_pgrx, utility, version};
 
 /// Who has something to write before a query can read it, and when its statement ends.
 #[derive(Clone, Copy)]
@@ -29,11 +30,10 @@ pub struct Watchers {
 thread_local! {
     static WATCHERS: Cell<Option<Watchers>> = const { Cell::new(None) };
     static PREVIOUS_START: Cell<pg_sys::ExecutorStart_hook_type> = const { Cell::new(None) };
+    static PREVIOUS_RUN: Cell<pg_sys::ExecutorRun_hook_type> = const { Cell::new(None) };
     static PREVIOUS_FINISH: Cell<pg_sys::ExecutorFinish_hook_type> = const { Cell::new(None) };
     static PREVIOUS_END: Cell<pg_sys::ExecutorEnd_hook_type> = const { Cell::new(None) };
     static PREVIOUS_UTILITY: Cell<pg_sys::ProcessUtility_hook_type> = const { Cell::new(None) };
-    /// How many statements are running their AFTER triggers; too few after an error.
-    static FINISHING: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Puts the hooks in, once a process; those that are there already are called from them.
@@ -44,19 +44,21 @@ pub fn install(watchers: Watchers) {
     // SAFETY: the hooks live as long as the process, which has one thread.
     unsafe {
         PREVIOUS_START.set(pg_sys::ExecutorStart_hook);
+        PREVIOUS_RUN.set(pg_sys::ExecutorRun_hook);
         PREVIOUS_FINISH.set(pg_sys::ExecutorFinish_hook);
         PREVIOUS_END.set(pg_sys::ExecutorEnd_hook);
         PREVIOUS_UTILITY.set(pg_sys::ProcessUtility_hook);
         pg_sys::ExecutorStart_hook = Some(executor_start);
+        pg_sys::ExecutorRun_hook = Some(version::executor_run);
         pg_sys::ExecutorFinish_hook = Some(executor_finish);
         pg_sys::ExecutorEnd_hook = Some(executor_end);
         pg_sys::ProcessUtility_hook = Some(process_utility);
     }
 }
 
-/// An error skipped the ends of statements: none is counted on until another begins.
-pub fn aborted() {
-    FINISHING.set(0);
+/// Who was there before to run queries.
+pub fn previous_run() -> pg_sys::ExecutorRun_hook_type {
+    PREVIOUS_RUN.get()
 }
 
 fn is_waiting() -> bool {
@@ -103,20 +105,18 @@ unsafe extern "C-unwind" fn executor_start(query: *mut QueryDesc, flags: i32) {
 }
 
 unsafe extern "C-unwind" fn executor_finish(query: *mut QueryDesc) {
-    let outer = FINISHING.get();
-    FINISHING.set(outer + 1);
+    let outer = nesting::enter(Part::AfterTriggers);
     // SAFETY: the call is PostgreSQL's own, passed on.
     unsafe { PREVIOUS_FINISH.get().unwrap_or(past_pgrx::standard_ExecutorFinish)(query) };
-    FINISHING.set(outer);
-    // What triggers did is part of the statement that fired them.
-    if outer == 0 {
+    nesting::leave(outer);
+    if !nesting::rows_may_wait() {
         tell_if_waiting();
     }
 }
 
 /// Only for a statement that has loaded this library by firing its first trigger.
 unsafe extern "C-unwind" fn executor_end(query: *mut QueryDesc) {
-    if FINISHING.get() == 0 {
+    if !nesting::rows_may_wait() {
         tell_if_waiting();
     }
     // SAFETY: the call is PostgreSQL's own, passed on.
@@ -134,11 +134,19 @@ unsafe extern "C-unwind" fn process_utility(
     receiver: *mut DestReceiver,
     completion: *mut QueryCompletion,
 ) {
-    tell_if_waiting();
     // SAFETY: the command is about to run.
-    unsafe { utility::before(statement) };
+    unsafe {
+        if utility::may_read(statement) {
+            tell_if_waiting();
+        }
+        utility::before(statement);
+    }
     let run = PREVIOUS_UTILITY.get().unwrap_or(past_pgrx::standard_ProcessUtility);
+    let outer = nesting::enter(Part::Statement);
     // SAFETY: the call is PostgreSQL's own, passed on.
     unsafe { run(statement, text, read_only, context, params, environment, receiver, completion) };
-    tell_if_waiting();
+    nesting::leave(outer);
+    if !nesting::rows_may_wait() {
+        tell_if_waiting();
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 
+use audit_log_model::valid_text;
 use pgrx::pg_sys;
 
 use super::past_pgrx;
@@ -40,7 +41,8 @@ fn role_name(role: pg_sys::Oid) -> Option<String> {
     // SAFETY: with missing_ok the call returns NULL or a palloc'd string.
     unsafe {
         let name = pg_sys::GetUserNameFromId(role, true);
-        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+        // It may be of a database in another encoding.
+        (!name.is_null()).then(|| valid_text::clean(CStr::from_ptr(name).to_bytes()).into_owned())
     }
 }
 

@@ -6,6 +6,7 @@ use pgrx::pg_sys;
 
 use super::partition::Partition;
 use super::past_pgrx;
+use super::varlena;
 use super::version;
 
 /// What a column of the index is to be: a strategy of B-trees and the function that decides it.
@@ -14,7 +15,13 @@ pub struct Condition {
     pub column: i16,
     pub strategy: u32,
     pub function: u32,
-    pub value: pg_sys::Datum,
+    pub value: Compared,
+}
+
+/// What a column is compared with.
+pub enum Compared {
+    Number(i64),
+    Text(varlena::Kept),
 }
 
 /// A scan that lives as long as its partition is open.
@@ -22,6 +29,8 @@ pub struct IndexScan<'a> {
     partition: PhantomData<&'a Partition>,
     scan: pg_sys::IndexScanDesc,
     keys: Vec<pg_sys::ScanKeyData>,
+    /// What the keys point to.
+    _conditions: Vec<Condition>,
 }
 
 #[derive(Clone, Copy)]
@@ -30,33 +39,33 @@ pub enum Direction {
     Backward,
 }
 
-impl IndexScan<'_> {
+impl<'a> IndexScan<'a> {
     /// A scan that is to be begun by `begin`.
     ///
     /// # Safety
-    /// Table and index are open until it is dropped; the conditions fit the index's columns.
-    pub unsafe fn of(
-        table: pg_sys::Relation,
-        index: pg_sys::Relation,
-        snapshot: pg_sys::Snapshot,
-        conditions: &[Condition],
-    ) -> Self {
+    /// The index is one that the partition has open; the conditions fit its columns.
+    pub unsafe fn of(partition: &'a Partition, index: pg_sys::Relation, conditions: Vec<Condition>) -> Self {
         let mut keys = vec![pg_sys::ScanKeyData::default(); conditions.len()];
         // SAFETY: by contract.
         let scan = unsafe {
-            for (key, Condition { column, strategy, function, value }) in keys.iter_mut().zip(conditions) {
+            for (key, Condition { column, strategy, function, value }) in keys.iter_mut().zip(&conditions) {
+                let value = match value {
+                    Compared::Number(number) => pg_sys::Datum::from(*number),
+                    Compared::Text(text) => text.value().datum(),
+                };
                 let collation = *(*index).rd_indcollation.add(*column as usize - 1);
                 let (flags, subtype) = (0, pg_sys::InvalidOid);
                 let (strategy, function) = (*strategy as u16, (*function).into());
                 pg_sys::ScanKeyEntryInitialize(
-                    key, flags, *column, strategy, subtype, collation, function, *value,
+                    key, flags, *column, strategy, subtype, collation, function, value,
                 );
             }
+            let (table, snapshot) = (partition.relation, partition.snapshot);
             let scan = version::index_beginscan(table, index, snapshot, keys.len() as i32);
             (*scan).xs_want_itup = true;
             scan
         };
-        IndexScan { partition: PhantomData, scan, keys }
+        IndexScan { partition: PhantomData, scan, keys, _conditions: conditions }
     }
 
     /// Begins, or begins anew, with another value of one condition.
@@ -71,7 +80,7 @@ impl IndexScan<'_> {
 
     /// Gives the next tuples' columns and their rows' places, until `each` says that it has enough; true
     /// where the index has no more. `each` must hold nothing that would have to be dropped.
-    pub fn read(&mut self, direction: Direction, mut each: impl FnMut(*const u8, u64) -> bool) -> bool {
+    pub fn read(&mut self, direction: Direction, mut each: impl FnMut(Columns, u64) -> bool) -> bool {
         let scan = self.scan;
         let direction = match direction {
             Direction::Forward => pg_sys::ScanDirection::ForwardScanDirection,
@@ -102,11 +111,35 @@ impl Drop for IndexScan<'_> {
     }
 }
 
+/// The columns of an index's tuple, while it is read.
+#[derive(Clone, Copy)]
+pub struct Columns<'a>(*const u8, PhantomData<&'a [u8]>);
+
+impl Columns<'_> {
+    /// What stands so many bytes behind their beginning.
+    ///
+    /// # Safety
+    /// A value of this type does.
+    pub unsafe fn read<T: Copy>(self, offset: usize) -> T {
+        // SAFETY: by contract.
+        unsafe { self.0.add(offset).cast::<T>().read_unaligned() }
+    }
+
+    /// How long the text is that is first.
+    ///
+    /// # Safety
+    /// The first column is a text; in an index it is never moved out of line.
+    pub unsafe fn text_length(self) -> usize {
+        // SAFETY: by contract.
+        unsafe { pgrx::varlena::varsize_any(self.0.cast()) }
+    }
+}
+
 /// Where the columns of an index's tuple begin.
 ///
 /// # Safety
-/// `tuple` is a tuple of an index.
-unsafe fn tuple_columns(tuple: pg_sys::IndexTuple) -> *const u8 {
+/// `tuple` is a tuple of an index, which lives as long as the result.
+unsafe fn tuple_columns<'a>(tuple: pg_sys::IndexTuple) -> Columns<'a> {
     const HAS_NULLS: u16 = 0x8000;
     const HEADER: usize = size_of::<pg_sys::IndexTupleData>();
     // One bit a column of the most that an index has, and the columns aligned behind them.
@@ -115,7 +148,7 @@ unsafe fn tuple_columns(tuple: pg_sys::IndexTuple) -> *const u8 {
     // SAFETY: by contract.
     unsafe {
         let header = if (*tuple).t_info & HAS_NULLS == 0 { HEADER } else { WITH_NULLS };
-        tuple.cast::<u8>().add(header)
+        Columns(tuple.cast::<u8>().add(header), PhantomData)
     }
 }
 

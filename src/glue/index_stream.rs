@@ -5,7 +5,9 @@ use std::cmp::Reverse;
 use audit_log_model::posting::{Posting, Stream};
 use pgrx::pg_sys;
 
-use super::index_scan::{Condition, Direction, IndexScan};
+use super::index_scan::{Columns, Compared, Condition, Direction, IndexScan};
+use super::partition::Partition;
+use super::varlena::Kept;
 
 /// A posting, and of an index that has it the event's id behind the instant.
 #[derive(Clone, Copy)]
@@ -39,9 +41,9 @@ pub struct IndexStream<'a> {
 }
 
 /// What is to be read of an index.
-pub struct Wanted {
-    /// A text datum; None for an index on the instant alone.
-    pub value: Option<pg_sys::Datum>,
+pub struct Wanted<'a> {
+    /// A text; None for an index on the instant alone.
+    pub value: Option<&'a str>,
     /// PostgreSQL's microseconds, `end` excluded.
     pub start: i64,
     pub end: i64,
@@ -50,22 +52,17 @@ pub struct Wanted {
     pub has_event_id: bool,
 }
 
-impl IndexStream<'_> {
+impl<'a> IndexStream<'a> {
     /// # Safety
-    /// Table and index are open until the stream is dropped; the index is on (text, timestamptz) if
-    /// there is a value, else on (timestamptz), and the next column is a uuid if an event id is wanted.
-    pub unsafe fn open(
-        table: pg_sys::Relation,
-        index: pg_sys::Relation,
-        snapshot: pg_sys::Snapshot,
-        wanted: &Wanted,
-    ) -> Self {
+    /// The index is one that the partition has open, on (text, timestamptz) if there is a value, else on
+    /// (timestamptz), and the next column is a uuid if an event id is wanted.
+    pub unsafe fn open(partition: &'a Partition, index: pg_sys::Relation, wanted: &Wanted) -> Self {
         let has_value = wanted.value.is_some();
         let instant = |strategy, function, value: i64| Condition {
             column: if has_value { 2 } else { 1 },
             strategy,
             function,
-            value: pg_sys::Datum::from(value),
+            value: Compared::Number(value),
         };
         let within = [
             instant(pg_sys::BTLessEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_LE, wanted.end - 1),
@@ -75,12 +72,12 @@ impl IndexStream<'_> {
             column: 1,
             strategy: pg_sys::BTEqualStrategyNumber,
             function: pg_sys::F_TEXTEQ,
-            value,
+            value: Compared::Text(Kept::text(value)),
         });
         // In the order of the index's columns: B-trees want them so.
         let conditions: Vec<Condition> = is.into_iter().chain(within).collect();
         // SAFETY: by contract; the operators are those of the columns' types.
-        let scan = unsafe { IndexScan::of(table, index, snapshot, &conditions) };
+        let scan = unsafe { IndexScan::of(partition, index, conditions) };
         let mut stream = IndexStream {
             scan,
             has_value,
@@ -143,9 +140,8 @@ impl IndexStream<'_> {
             // SAFETY: the columns are those that the stream was opened for.
             let (at, event_id) = unsafe {
                 let offset = *offset.get_or_insert_with(|| instant_offset(columns, has_value));
-                let instant = columns.add(offset).cast::<i64>();
-                let event_id = if has_event_id { instant.add(1).cast::<[u8; 16]>().read() } else { [0; 16] };
-                (instant.read(), event_id)
+                let event_id = if has_event_id { columns.read(offset + size_of::<i64>()) } else { [0; 16] };
+                (columns.read::<i64>(offset), event_id)
             };
             let found = Found { posting: Posting { at, place }, event_id };
             if read.len() >= count && read.last().is_some_and(|last| last.posting.at != at) {
@@ -203,11 +199,11 @@ impl Stream for IndexStream<'_> {
 ///
 /// # Safety
 /// The columns are (timestamptz …) or (text, timestamptz …), neither of them NULL.
-unsafe fn instant_offset(columns: *const u8, has_value: bool) -> usize {
+unsafe fn instant_offset(columns: Columns, has_value: bool) -> usize {
     if !has_value {
         return 0;
     }
-    // SAFETY: by contract; a text in an index is never moved out of line.
-    let text = unsafe { pgrx::varlena::varsize_any(columns.cast()) };
+    // SAFETY: by contract.
+    let text = unsafe { columns.text_length() };
     text.next_multiple_of(align_of::<i64>())
 }

@@ -98,7 +98,7 @@ impl Leaf {
     ) -> bool {
         // SAFETY: by contract.
         unsafe {
-            let slots = if rows.len() > 1 { slots.at_least(rows.len(), desc) } else { std::ptr::null_mut() };
+            let slots = if rows.len() > 1 { slots.at_least(rows.len(), desc) } else { &mut [] };
             let mut keys = Keys::new(rows.len(), (*desc).natts as usize);
             // One guard for all calls. What it skips in an error owns nothing, and closing is then
             // for PostgreSQL's abort to do.
@@ -108,12 +108,12 @@ impl Leaf {
 
     /// # Safety
     /// As `open_and_write`; under a guard, and with nothing in it that would have to be dropped.
-    unsafe fn write(
+    unsafe fn write<'a>(
         &self,
-        rows: &[Row],
+        rows: &'a [Row],
         desc: pg_sys::TupleDesc,
-        slots: *mut *mut pg_sys::TupleTableSlot,
-        keys: &mut Keys,
+        slots: &mut [*mut pg_sys::TupleTableSlot],
+        keys: &mut Keys<'a>,
         is_current: &impl Fn() -> bool,
     ) -> bool {
         // SAFETY: by contract.
@@ -137,7 +137,7 @@ impl Leaf {
             }
             // One index after the other: its upper pages stay at hand for all rows.
             for index in &self.indexes {
-                if !(0..rows.len()).any(|i| index.takes(keys.of(i).1)) {
+                if !index.takes_any(rows.len(), keys) {
                     continue;
                 }
                 let opened = past_pgrx::index_open(index.oid, ROW_EXCLUSIVE);

@@ -1,5 +1,7 @@
 //! An index of a partition that rows are written to directly.
 
+use std::marker::PhantomData;
+
 use pgrx::pg_sys;
 
 use super::log_table::Row;
@@ -48,8 +50,13 @@ impl Index {
         }
     }
 
+    /// Whether any of so many rows is in the index.
+    pub fn takes_any(&self, rows: usize, keys: &Keys) -> bool {
+        (0..rows).any(|i| self.takes(keys.of(i).1))
+    }
+
     /// Whether a row with these columns NULL is in the index.
-    pub fn takes(&self, nulls: &[bool]) -> bool {
+    fn takes(&self, nulls: &[bool]) -> bool {
         self.only_where.is_none_or(|at| !nulls[at])
     }
 
@@ -57,7 +64,13 @@ impl Index {
     ///
     /// # Safety
     /// Under a guard; index and table are open; `keys` are the rows'.
-    pub unsafe fn insert(&self, index: pg_sys::Relation, table: pg_sys::Relation, rows: &[Row], keys: &Keys) {
+    pub unsafe fn insert<'a>(
+        &self,
+        index: pg_sys::Relation,
+        table: pg_sys::Relation,
+        rows: &'a [Row],
+        keys: &Keys<'a>,
+    ) {
         const MOST: usize = pg_sys::INDEX_MAX_KEYS as usize;
         let mut values = [pg_sys::Datum::from(0); MOST];
         let mut nulls = [true; MOST];
@@ -93,26 +106,28 @@ impl Index {
 }
 
 /// The values of rows that are being written.
-pub struct Keys {
+pub struct Keys<'a> {
+    rows: PhantomData<&'a [Row]>,
     width: usize,
     datums: Vec<pg_sys::Datum>,
     nulls: Vec<bool>,
 }
 
-impl Keys {
+impl<'a> Keys<'a> {
     pub fn new(rows: usize, width: usize) -> Self {
-        Keys { width, datums: vec![pg_sys::Datum::from(0); width * rows], nulls: vec![true; width * rows] }
+        let (datums, nulls) = (vec![pg_sys::Datum::from(0); width * rows], vec![true; width * rows]);
+        Keys { rows: PhantomData, width, datums, nulls }
     }
 
     /// # Safety
     /// The row was formed by `desc`.
-    pub unsafe fn deform(&mut self, i: usize, row: &Row, desc: pg_sys::TupleDesc) {
+    pub unsafe fn deform(&mut self, i: usize, row: &'a Row, desc: pg_sys::TupleDesc) {
         let at = i * self.width;
         // SAFETY: by contract; the vectors have room for all columns of all rows.
         unsafe { past_pgrx::heap_deform_tuple(row.tuple, desc, &mut self.datums[at], &mut self.nulls[at]) };
     }
 
-    pub fn of(&self, i: usize) -> (&[pg_sys::Datum], &[bool]) {
+    fn of(&self, i: usize) -> (&[pg_sys::Datum], &[bool]) {
         let range = i * self.width..(i + 1) * self.width;
         (&self.datums[range.clone()], &self.nulls[range])
     }

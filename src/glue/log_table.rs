@@ -11,9 +11,10 @@ use pgrx::pg_sys;
 
 use super::bounds::Range;
 use super::leaf::Leaf;
-use super::memory::Memory;
+use super::memory::{Memory, Owned};
 use super::past_pgrx;
 use super::slots::Slots;
+use super::value::Value;
 
 /// A column of a log table.
 pub struct Column {
@@ -34,10 +35,11 @@ pub struct Shape {
     pub columns: &'static [Column],
 }
 
-/// A row formed but not written; its memory is the pending rows'.
-#[derive(Clone, Copy)]
+/// A row formed but not written, in a memory that stays as long as it.
+#[derive(Clone)]
 pub struct Row {
     pub(super) tuple: pg_sys::HeapTuple,
+    _memory: Rc<Owned>,
     /// PostgreSQL's microseconds.
     pub(super) at: i64,
     /// The command it was captured in: later ones see it, whenever it is written.
@@ -47,17 +49,20 @@ pub struct Row {
 impl Row {
     /// A copy in another memory context.
     pub fn copy(&self, memory: &Memory) -> Row {
-        // SAFETY: the tuple lives until the pending rows are dropped; the context lives.
-        unsafe {
-            let old = pg_sys::MemoryContextSwitchTo(memory.context());
-            let tuple = pg_sys::heap_copytuple(self.tuple);
-            pg_sys::MemoryContextSwitchTo(old);
-            Row { tuple, ..*self }
-        }
+        let memory = memory.owned();
+        // SAFETY: the tuple is in this row's memory.
+        let tuple = memory.run(|| unsafe { pg_sys::heap_copytuple(self.tuple) });
+        Row { tuple, _memory: memory, ..*self }
+    }
+
+    /// Lets go of its memory; nobody may use it, or a copy of this value, any more.
+    pub fn free(&self) {
+        // SAFETY: the tuple is one allocation of its own.
+        unsafe { pg_sys::heap_freetuple(self.tuple) };
     }
 
     pub fn bytes(&self) -> usize {
-        // SAFETY: the tuple lives until the pending rows are dropped.
+        // SAFETY: the tuple is in this row's memory.
         unsafe { (*self.tuple).t_len as usize }
     }
 }
@@ -148,36 +153,38 @@ impl LogTable {
         Some((oid, unplaced))
     }
 
-    /// Forms a row in a memory context; None where only an INSERT will do.
-    pub fn form(&self, values: &[Option<pg_sys::Datum>], memory: pg_sys::MemoryContext) -> Option<Row> {
-        let at = values.first().copied().flatten()?.value() as i64;
+    /// Forms a row in a memory; None where only an INSERT will do.
+    pub fn form(&self, values: &[Option<Value>], memory: &Memory) -> Option<Row> {
+        let at = values.first().copied().flatten()?.number();
         self.leaf_for(at)?;
         let mut datums = [pg_sys::Datum::from(0); MOST_COLUMNS];
         let mut nulls = [true; MOST_COLUMNS];
         for (i, value) in values.iter().enumerate() {
             if let Some(value) = value {
-                (datums[i], nulls[i]) = (*value, false);
+                (datums[i], nulls[i]) = (value.datum(), false);
             }
         }
-        // SAFETY: as many values as columns, of their types; the context lives.
-        unsafe {
-            let old = pg_sys::MemoryContextSwitchTo(memory);
-            let tuple = pg_sys::heap_form_tuple(self.desc.get(), datums.as_mut_ptr(), nulls.as_mut_ptr());
-            pg_sys::MemoryContextSwitchTo(old);
-            Some(Row { tuple, at, command: past_pgrx::GetCurrentCommandId(true) })
-        }
+        let memory = memory.owned();
+        // SAFETY: as many values as columns, of their types.
+        let (tuple, command) = unsafe {
+            let (desc, datums, nulls) = (self.desc.get(), datums.as_mut_ptr(), nulls.as_mut_ptr());
+            let tuple = memory.run(|| pg_sys::heap_form_tuple(desc, datums, nulls));
+            (tuple, past_pgrx::GetCurrentCommandId(true))
+        };
+        Some(Row { tuple, _memory: memory, at, command })
     }
 
     /// The values of a row.
-    pub fn values(&self, row: &Row) -> Vec<Option<pg_sys::Datum>> {
+    pub fn values<'a>(&self, row: &'a Row) -> Vec<Option<Value<'a>>> {
         let width = self.shape.columns.len();
         let mut datums = vec![pg_sys::Datum::from(0); width];
         let mut nulls = vec![true; width];
-        // SAFETY: the row was formed by this descriptor, which has this width.
+        // SAFETY: the row was formed by this descriptor, which has this width: its values are its own.
         unsafe {
             pg_sys::heap_deform_tuple(row.tuple, self.desc.get(), datums.as_mut_ptr(), nulls.as_mut_ptr());
+            let values = datums.into_iter().zip(nulls);
+            values.map(|(datum, null)| (!null).then(|| Value::of(datum))).collect()
         }
-        datums.into_iter().zip(nulls).map(|(datum, null)| (!null).then_some(datum)).collect()
     }
 
     /// Writes rows, as many from the front as share a partition; how many that was. None where

@@ -2,7 +2,8 @@
 
 use pgrx::pg_sys;
 
-use super::index_scan::{Condition, Direction, IndexScan};
+use super::index_scan::{Compared, Condition, Direction, IndexScan};
+use super::partition::Partition;
 
 /// Rows are read this many at a time, at first and at most.
 const FIRST_READ: usize = 32;
@@ -26,15 +27,14 @@ pub enum Of {
     Instant,
 }
 
-impl OrderedScan<'_> {
+impl<'a> OrderedScan<'a> {
     /// Reads the values of `from..end`.
     ///
     /// # Safety
-    /// Table and index are open until the scan is dropped; the index begins with a column of the type.
+    /// The index is one that the partition has open, and begins with a column of the type.
     pub unsafe fn open(
-        table: pg_sys::Relation,
+        partition: &'a Partition,
         index: pg_sys::Relation,
-        snapshot: pg_sys::Snapshot,
         of: Of,
         from: i64,
         end: i64,
@@ -47,14 +47,14 @@ impl OrderedScan<'_> {
             column: 1,
             strategy,
             function,
-            value: pg_sys::Datum::from(value),
+            value: Compared::Number(value),
         };
-        let conditions = [
+        let conditions = vec![
             bound(pg_sys::BTGreaterEqualStrategyNumber, ge, from),
             bound(pg_sys::BTLessStrategyNumber, lt, end),
         ];
         // SAFETY: by contract; the operators are those of the column's type.
-        let scan = unsafe { IndexScan::of(table, index, snapshot, &conditions) };
+        let scan = unsafe { IndexScan::of(partition, index, conditions) };
         let mut opened = OrderedScan { scan, read: Vec::new(), at: 0, exhausted: false };
         opened.begin(from);
         opened
@@ -104,7 +104,7 @@ impl OrderedScan<'_> {
         let read = &mut self.read;
         self.exhausted = self.scan.read(Direction::Forward, |columns, place| {
             // SAFETY: the first column is eight bytes long, and not NULL.
-            read.push((unsafe { columns.cast::<i64>().read() }, place));
+            read.push((unsafe { columns.read(0) }, place));
             read.len() < count
         });
     }

@@ -1,27 +1,31 @@
 //! A partition opened for reading by index, a row at a time.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use audit_log_model::posting::Posting;
+use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
 use super::bounds::{self, Range};
+use super::error::unwrap_or_raise;
 use super::index_scan::place;
 use super::index_stream::{IndexStream, Wanted};
 use super::leaf_shape::has_columns;
 use super::log_table::Shape;
+use super::memory::{Arena, Chunk};
 use super::ordered_scan::{Of, OrderedScan};
 use super::past_pgrx;
-use super::varlena::text_bytes;
+use super::row::{Fields, Kept};
+use super::value::Value;
 
 /// A partition whose columns are those this library knows.
 pub struct Partition {
-    relation: pg_sys::Relation,
+    pub(super) relation: pg_sys::Relation,
     indexes: Vec<Index>,
     slot: *mut pg_sys::TupleTableSlot,
-    snapshot: pg_sys::Snapshot,
-    /// For what looking at a row takes; emptied before the next.
-    scratch: pg_sys::MemoryContext,
+    pub(super) snapshot: pg_sys::Snapshot,
+    /// For what looking at a row takes; emptied before the next. Borrowed while one is looked at.
+    scratch: RefCell<Chunk>,
     /// Rows looked at.
     looked_at: Cell<u64>,
 }
@@ -100,14 +104,8 @@ impl Partition {
                     (*relation).rd_att,
                     &raw const pg_sys::TTSOpsBufferHeapTuple,
                 ),
-                snapshot: pg_sys::GetActiveSnapshot(),
-                scratch: pg_sys::AllocSetContextCreateInternal(
-                    pg_sys::CurrentMemoryContext,
-                    c"audit_log row".as_ptr(),
-                    pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
-                    pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
-                    pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
-                ),
+                snapshot: pg_sys::RegisterSnapshot(pg_sys::GetActiveSnapshot()),
+                scratch: RefCell::new(Chunk::child_of(pg_sys::CurrentMemoryContext)),
                 looked_at: Cell::new(0),
             })
         }
@@ -135,7 +133,7 @@ impl Partition {
         };
         let index = self.indexes.iter().find(fits)?;
         // SAFETY: both are open as long as this partition, and the index is on these columns.
-        Some(unsafe { IndexStream::open(self.relation, index.relation, self.snapshot, wanted) })
+        Some(unsafe { IndexStream::open(self, index.relation, wanted) })
     }
 
     /// The places of a column's values `from..end`, ascending; None where no index begins with it.
@@ -144,7 +142,7 @@ impl Partition {
         let fits = |i: &&Index| i.columns.first() == Some(&(column as i16 + 1)) && i.only_where.is_none();
         let index = self.indexes.iter().find(fits)?;
         // SAFETY: both are open as long as this partition; the index begins with the column.
-        Some(unsafe { OrderedScan::open(self.relation, index.relation, self.snapshot, of, from, end) })
+        Some(unsafe { OrderedScan::open(self, index.relation, of, from, end) })
     }
 
     /// Looks at a row where it is; None where the snapshot does not see it.
@@ -153,18 +151,21 @@ impl Partition {
         if self.looked_at.get().is_multiple_of(64) {
             pgrx::check_for_interrupts!();
         }
+        // There is one slot: another row is not looked at before this one is done with.
+        let scratch = self.scratch.try_borrow_mut();
+        let mut scratch = unwrap_or_raise(
+            scratch.map_err(|_| AuditError::internal("two rows of a partition are looked at")),
+        );
         let mut tuple = pg_sys::HeapTupleData { t_self: place(posting.place), ..Default::default() };
-        // SAFETY: the relation is open; the slot takes the pin over and lets go of it again.
+        // SAFETY: the relation is open; the slot takes the pin over.
         unsafe {
             let buffer = self.fetch(&mut tuple)?;
             pg_sys::ExecStorePinnedBufferHeapTuple(&mut tuple, self.slot, buffer);
-            pg_sys::MemoryContextReset(self.scratch);
-            let old = pg_sys::MemoryContextSwitchTo(self.scratch);
-            let result = look(&View { slot: self.slot, outer: old });
-            pg_sys::MemoryContextSwitchTo(old);
-            pg_sys::ExecClearTuple(self.slot);
-            Some(result)
         }
+        let result = scratch.anew(|memory| look(&View { slot: self.slot, memory }));
+        // SAFETY: the slot lets go of the pin; nobody looks at its row any more.
+        unsafe { pg_sys::ExecClearTuple(self.slot) };
+        Some(result)
     }
 
     /// The version of a row that the snapshot sees, and the pinned page it is on; None where there is none.
@@ -203,7 +204,8 @@ impl Drop for Partition {
         // SAFETY: all are this value's own.
         unsafe {
             pg_sys::ExecDropSingleTupleTableSlot(self.slot);
-            pg_sys::MemoryContextDelete(self.scratch);
+            self.scratch.get_mut().delete();
+            pg_sys::UnregisterSnapshot(self.snapshot);
             self.indexes.iter().for_each(|index| pg_sys::index_close(index.relation, NO_LOCK));
             pg_sys::table_close(self.relation, NO_LOCK);
         }
@@ -252,92 +254,38 @@ const DATETIME_BTREE_FAMILY: u32 = 434;
 const UUID_BTREE_FAMILY: u32 = 2968;
 
 /// A row while it is looked at.
-pub struct View {
+pub struct View<'a> {
     slot: *mut pg_sys::TupleTableSlot,
-    /// Where what is to stay is put.
-    outer: pg_sys::MemoryContext,
+    memory: &'a Arena,
 }
 
-/// A row's columns, counted from 0.
-pub trait Fields {
-    /// A column as PostgreSQL holds it.
-    fn datum(&self, column: usize) -> Option<pg_sys::Datum>;
-
-    /// A text column's bytes; it must be a text.
-    fn text(&self, column: usize) -> Option<&[u8]> {
-        self.datum(column).map(text_bytes)
-    }
-
-    /// A uuid column's bytes; it must be a uuid.
-    fn uuid(&self, column: usize) -> Option<[u8; 16]> {
-        // SAFETY: a uuid has 16 bytes.
-        self.datum(column).map(|datum| unsafe { *datum.cast_mut_ptr() })
-    }
-}
-
-impl Fields for View {
-    fn datum(&self, column: usize) -> Option<pg_sys::Datum> {
-        // SAFETY: the slot holds a row that has the column.
+impl Fields for View<'_> {
+    fn value(&self, column: usize) -> Option<Value<'_>> {
+        // SAFETY: the slot holds a row that has the column, as long as it is looked at.
         unsafe {
             pg_sys::slot_getsomeattrs(self.slot, column as i32 + 1);
             let is_null = *(*self.slot).tts_isnull.add(column);
-            (!is_null).then(|| *(*self.slot).tts_values.add(column))
+            (!is_null).then(|| Value::of(*(*self.slot).tts_values.add(column)))
         }
     }
-}
 
-impl Fields for Kept {
-    fn datum(&self, column: usize) -> Option<pg_sys::Datum> {
-        (!self.nulls[column]).then(|| self.values[column])
+    fn memory(&self) -> &Arena {
+        self.memory
     }
 }
 
-impl View {
-    /// A copy of the row that stays as long as the query's memory.
+impl View<'_> {
+    /// A copy of the row.
     pub fn keep(&self) -> Kept {
-        // SAFETY: the slot holds a row of its descriptor; the copy is in the outer memory.
+        // SAFETY: the slot holds a row of its descriptor; the slot's own tuple is copied where it stands.
         unsafe {
-            let old = pg_sys::MemoryContextSwitchTo(self.outer);
-            let tuple = pg_sys::ExecCopySlotHeapTuple(self.slot);
-            pg_sys::MemoryContextSwitchTo(old);
-            Kept::of(tuple, (*self.slot).tts_tupleDescriptor)
-        }
-    }
-}
-
-/// A row that was kept; its values point into its own memory.
-pub struct Kept {
-    tuple: pg_sys::HeapTuple,
-    values: Vec<pg_sys::Datum>,
-    nulls: Vec<bool>,
-}
-
-impl Kept {
-    /// # Safety
-    /// The tuple is of the descriptor, and is this value's own from now on.
-    pub unsafe fn of(tuple: pg_sys::HeapTuple, desc: pg_sys::TupleDesc) -> Kept {
-        // SAFETY: by contract.
-        let width = unsafe { (*desc).natts as usize };
-        let mut values = vec![pg_sys::Datum::from(0); width];
-        let mut nulls = vec![true; width];
-        // SAFETY: by contract.
-        unsafe { pg_sys::heap_deform_tuple(tuple, desc, values.as_mut_ptr(), nulls.as_mut_ptr()) };
-        Kept { tuple, values, nulls }
-    }
-}
-
-impl Kept {
-    /// Lets go of it where its memory is gone already.
-    pub fn abandon(mut self) {
-        self.tuple = std::ptr::null_mut();
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if !std::thread::panicking() && !self.tuple.is_null() {
-            // SAFETY: the tuple is this value's own.
-            unsafe { pg_sys::heap_freetuple(self.tuple) };
+            let mut is_copy = false;
+            let tuple = pg_sys::ExecFetchSlotHeapTuple(self.slot, false, &mut is_copy);
+            let kept = Kept::of(tuple, (*self.slot).tts_tupleDescriptor);
+            if is_copy {
+                pg_sys::heap_freetuple(tuple);
+            }
+            kept
         }
     }
 }

@@ -22,6 +22,9 @@ extern "C-unwind" {
     pub fn get_namespace_oid(name: *const c_char, missing_ok: bool) -> Oid;
     pub fn get_rel_namespace(relation: Oid) -> Oid;
     pub fn get_rel_relispartition(relation: Oid) -> bool;
+    pub fn get_partition_ancestors(relation: Oid) -> *mut List;
+    /// From 16 on its header is not among the bindings.
+    pub fn assign_search_path(path: *const c_char, extra: *mut std::ffi::c_void);
     pub fn IsInParallelMode() -> bool;
     pub fn pg_prng_uint64(state: *mut pg_prng_state) -> u64;
 
@@ -75,6 +78,15 @@ extern "C-unwind" {
     pub fn index_getnext_tid(scan: IndexScanDesc, direction: ScanDirection::Type) -> ItemPointer;
 
     pub fn standard_ExecutorStart(query: *mut QueryDesc, flags: i32);
+    #[cfg(feature = "pg18")]
+    pub fn standard_ExecutorRun(query: *mut QueryDesc, direction: ScanDirection::Type, count: u64);
+    #[cfg(not(feature = "pg18"))]
+    pub fn standard_ExecutorRun(
+        query: *mut QueryDesc,
+        direction: ScanDirection::Type,
+        count: u64,
+        once: bool,
+    );
     pub fn standard_ExecutorFinish(query: *mut QueryDesc);
     pub fn standard_ExecutorEnd(query: *mut QueryDesc);
     pub fn standard_ProcessUtility(

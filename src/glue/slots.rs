@@ -30,7 +30,7 @@ impl Slots {
         &mut self,
         count: usize,
         desc: pg_sys::TupleDesc,
-    ) -> *mut *mut pg_sys::TupleTableSlot {
+    ) -> &mut [*mut pg_sys::TupleTableSlot] {
         while self.0.len() < count {
             // SAFETY: by contract.
             unsafe {
@@ -39,7 +39,7 @@ impl Slots {
                 pg_sys::MemoryContextSwitchTo(old);
             }
         }
-        self.0.as_mut_ptr()
+        &mut self.0[..count]
     }
 }
 
@@ -50,7 +50,7 @@ impl Slots {
 pub unsafe fn insert_together(
     relation: pg_sys::Relation,
     rows: &[Row],
-    slots: *mut *mut pg_sys::TupleTableSlot,
+    slots: &mut [*mut pg_sys::TupleTableSlot],
 ) {
     // The earliest command of all: whoever reads the log starts a batch of its own, so nobody between
     // them can tell.
@@ -59,15 +59,16 @@ pub unsafe fn insert_together(
     // first of all those that an error left with a row that is gone.
     // SAFETY: by contract; there are as many slots as rows.
     unsafe {
-        for (i, row) in rows.iter().enumerate() {
-            disown(*slots.add(i));
-            past_pgrx::ExecStoreHeapTuple(row.tuple, *slots.add(i), true);
+        for (row, slot) in rows.iter().zip(slots.iter()) {
+            disown(*slot);
+            past_pgrx::ExecStoreHeapTuple(row.tuple, *slot, true);
         }
-        past_pgrx::heap_multi_insert(relation, slots, rows.len() as i32, command, 0, std::ptr::null_mut());
-        for (i, row) in rows.iter().enumerate() {
+        let count = rows.len() as i32;
+        past_pgrx::heap_multi_insert(relation, slots.as_mut_ptr(), count, command, 0, std::ptr::null_mut());
+        for (row, slot) in rows.iter().zip(slots.iter()) {
             // The slot knows its place also where a toasted copy was written.
-            (*row.tuple).t_self = (**slots.add(i)).tts_tid;
-            disown(*slots.add(i));
+            (*row.tuple).t_self = (**slot).tts_tid;
+            disown(*slot);
         }
     }
 }

@@ -5,63 +5,87 @@ use std::collections::HashMap;
 use std::ffi::CString;
 
 use audit_log_model::AuditError;
-use pgrx::{pg_sys, FromDatum, IntoDatum};
+use pgrx::{pg_sys, IntoDatum};
 
+use super::backend;
 use super::identity::AsExtension;
-use super::memory::Current;
-use super::partition::Kept;
+use super::memory::{with_current, Arena};
+use super::row::{Fields, Kept};
+use super::value::{Own, Value};
 
 /// A parameter: its type and its value, NULL where there is none.
-#[derive(Clone, Copy)]
-pub struct Arg {
+pub struct Arg<'a> {
     oid: pg_sys::Oid,
-    datum: Option<pg_sys::Datum>,
+    value: Given<'a>,
 }
 
-impl Arg {
-    pub fn of<T: IntoDatum>(value: Option<T>) -> Arg {
-        Arg { oid: T::type_oid(), datum: value.and_then(IntoDatum::into_datum) }
+enum Given<'a> {
+    Value(Option<Value<'a>>),
+    /// Made in the query's memory.
+    Make(Box<dyn Fn() -> Option<pg_sys::Datum> + 'a>),
+}
+
+impl<'a> Arg<'a> {
+    pub fn of<T: IntoDatum + Clone + 'a>(value: Option<T>) -> Arg<'a> {
+        let make = move || value.clone().and_then(IntoDatum::into_datum);
+        Arg { oid: T::type_oid(), value: Given::Make(Box::new(make)) }
     }
 
-    pub fn datum(oid: pg_sys::Oid, datum: Option<pg_sys::Datum>) -> Arg {
-        Arg { oid, datum }
+    pub fn value(oid: pg_sys::Oid, value: Option<Value<'a>>) -> Arg<'a> {
+        Arg { oid, value: Given::Value(value) }
+    }
+
+    /// A timestamptz, PostgreSQL's microseconds.
+    pub fn instant(pg_micros: i64) -> Arg<'static> {
+        Arg::value(pg_sys::TIMESTAMPTZOID, Some(Value::from(pg_micros)))
+    }
+
+    fn datum(&self) -> Option<pg_sys::Datum> {
+        match &self.value {
+            Given::Value(value) => value.map(Value::datum),
+            Given::Make(make) => make(),
+        }
     }
 }
 
 /// A text parameter.
-pub fn text(value: Option<&str>) -> Arg {
+pub fn text(value: Option<&str>) -> Arg<'_> {
     Arg::of(value)
 }
 
 /// A text[] parameter; an empty list is NULL.
-pub fn texts(values: &[String]) -> Arg {
+pub fn texts(values: &[String]) -> Arg<'_> {
     Arg::of((!values.is_empty()).then(|| values.to_vec()))
 }
 
 /// A result, valid during the callback it is given to.
-pub struct Rows {
+pub struct Rows<'a> {
     table: *mut pg_sys::SPITupleTable,
+    memory: &'a Arena,
     pub count: usize,
 }
 
-impl Rows {
-    pub fn iter(&self) -> impl Iterator<Item = Row> + '_ {
+impl<'a> Rows<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = Row<'_>> + use<'_, 'a> {
         (0..self.count).map(|i| {
             // SAFETY: the table has `count` tuples.
-            unsafe { Row { tuple: *(*self.table).vals.add(i), desc: (*self.table).tupdesc } }
+            unsafe {
+                Row { tuple: *(*self.table).vals.add(i), desc: (*self.table).tupdesc, memory: self.memory }
+            }
         })
     }
 }
 
-/// One row of a result.
-pub struct Row {
+/// One row of a result, which lives until the callback ends that it was given to.
+pub struct Row<'a> {
     tuple: pg_sys::HeapTuple,
     desc: pg_sys::TupleDesc,
+    memory: &'a Arena,
 }
 
-impl Row {
+impl<'a> Row<'a> {
     /// The value of a column, counted from 1.
-    pub fn get<T: FromDatum>(&self, column: i32) -> Option<T> {
+    pub fn get<T: Own>(&self, column: i32) -> Option<T> {
         let mut null = false;
         // SAFETY: tuple and descriptor live until SPI_finish; T is the type the fixed query gives.
         unsafe {
@@ -70,35 +94,42 @@ impl Row {
         }
     }
 
-    /// A column, counted from 1, as PostgreSQL holds it; valid as long as the row.
-    pub fn datum(&self, column: i32) -> Option<pg_sys::Datum> {
+    /// A column, counted from 1, as PostgreSQL holds it.
+    pub fn column(&self, column: i32) -> Option<Value<'a>> {
         let mut null = false;
         // SAFETY: as in `get`.
-        let datum = unsafe { pg_sys::SPI_getbinval(self.tuple, self.desc, column, &mut null) };
-        (!null).then_some(datum)
-    }
-
-    /// A copy that stays as long as a memory does.
-    pub fn keep(&self, memory: &Current) -> Kept {
-        // SAFETY: tuple and descriptor are as in `get`; the memory outlives the query.
         unsafe {
-            let old = pg_sys::MemoryContextSwitchTo(memory.0);
-            let copy = pg_sys::heap_copytuple(self.tuple);
-            pg_sys::MemoryContextSwitchTo(old);
-            Kept::of(copy, self.desc)
+            let datum = pg_sys::SPI_getbinval(self.tuple, self.desc, column, &mut null);
+            (!null).then(|| Value::of(datum))
         }
     }
 
-    /// All columns, as PostgreSQL holds them.
-    pub fn datums(&self) -> (Vec<pg_sys::Datum>, Vec<bool>) {
+    /// A copy.
+    pub fn keep(&self) -> Kept {
+        // SAFETY: as in `get`.
+        unsafe { Kept::of(self.tuple, self.desc) }
+    }
+
+    /// All columns.
+    pub fn columns(&self) -> Vec<Option<Value<'a>>> {
         // SAFETY: as in `get`; the vectors have room for all columns.
         unsafe {
             let width = (*self.desc).natts as usize;
             let mut values = vec![pg_sys::Datum::from(0); width];
             let mut nulls = vec![true; width];
             pg_sys::heap_deform_tuple(self.tuple, self.desc, values.as_mut_ptr(), nulls.as_mut_ptr());
-            (values, nulls)
+            values.into_iter().zip(nulls).map(|(value, null)| (!null).then(|| Value::of(value))).collect()
         }
+    }
+}
+
+impl Fields for Row<'_> {
+    fn value(&self, column: usize) -> Option<Value<'_>> {
+        self.column(column as i32 + 1)
+    }
+
+    fn memory(&self) -> &Arena {
+        self.memory
     }
 }
 
@@ -157,19 +188,21 @@ fn run<T>(
     let _connection = Connection::open()?;
     let plan = plan(sql, args)?;
     let null = pg_sys::Datum::from(0);
-    let mut values: Vec<pg_sys::Datum> = args.iter().map(|a| a.datum.unwrap_or(null)).collect();
+    let given: Vec<Option<pg_sys::Datum>> = args.iter().map(Arg::datum).collect();
+    let mut values: Vec<pg_sys::Datum> = given.iter().map(|datum| datum.unwrap_or(null)).collect();
     let nulls: Vec<std::ffi::c_char> =
-        args.iter().map(|a| if a.datum.is_some() { b' ' } else { b'n' } as _).collect();
+        given.iter().map(|datum| if datum.is_some() { b' ' } else { b'n' } as _).collect();
     // SAFETY: the plan takes these parameters; the result table is read before SPI_finish.
-    let rows = unsafe {
+    let (table, count) = unsafe {
         let status = pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr(), read_only, 0);
         if status < 0 {
             return Err(AuditError::internal(format!("SPI_execute_plan returned {status}: {sql}")));
         }
         let table = pg_sys::SPI_tuptable;
-        Rows { table, count: if table.is_null() { 0 } else { pg_sys::SPI_processed as usize } }
+        (table, if table.is_null() { 0 } else { pg_sys::SPI_processed as usize })
     };
-    read(&rows)
+    // The memory that is current is the query's, which goes with the connection.
+    with_current(|memory| read(&Rows { table, memory, count }))
 }
 
 /// Reads as the extension, by the calling query's snapshot; works on a standby.
@@ -181,8 +214,18 @@ pub fn select<T>(
     run(sql, args, true, read)
 }
 
-/// Reads as the extension what is committed by now or was written by this transaction so far.
+/// Reads as the extension what is committed by now or was written by this transaction's earlier commands,
+/// whatever its isolation.
 pub fn select_latest<T>(
+    sql: &str,
+    args: &[Arg],
+    read: impl FnOnce(&Rows) -> Result<T, AuditError>,
+) -> Result<T, AuditError> {
+    backend::with_latest_snapshot(|| run(sql, args, true, read))
+}
+
+/// Writes as the extension, and reads what that gives back.
+pub fn execute_reading<T>(
     sql: &str,
     args: &[Arg],
     read: impl FnOnce(&Rows) -> Result<T, AuditError>,
@@ -192,5 +235,5 @@ pub fn select_latest<T>(
 
 /// Writes as the extension; returns the number of rows in its RETURNING, if it has one.
 pub fn execute(sql: &str, args: &[Arg]) -> Result<usize, AuditError> {
-    run(sql, args, false, |rows| Ok(rows.count))
+    execute_reading(sql, args, |rows| Ok(rows.count))
 }

@@ -1,72 +1,81 @@
-//! Values as the bytes of their text form, palloc'd in the current context.
+//! Values as the bytes of their text form, in a memory.
 
-use std::ffi::CStr;
+use std::ffi::{c_char, CStr};
+use std::mem::MaybeUninit;
 
 use pgrx::pg_sys;
+
+use super::memory::Arena;
+use super::value::Value;
 
 /// The longest string a jsonb value holds, in bytes.
 const MAX_STRING: usize = 0x0FFF_FFFF;
 
 /// # Safety
 /// The value is of the named date/time type.
-pub unsafe fn date_time<'a>(type_oid: pg_sys::Oid, value: pg_sys::Datum) -> &'a [u8] {
+pub unsafe fn date_time<'a>(type_oid: pg_sys::Oid, value: Value, memory: &'a Arena) -> &'a [u8] {
     let utc = 0;
+    let buffer = memory.room((pg_sys::MAXDATELEN + 1) as usize).as_mut_ptr().cast();
     // SAFETY: by contract; the buffer has the length PostgreSQL prescribes.
-    unsafe {
-        let buffer = pg_sys::palloc((pg_sys::MAXDATELEN + 1) as usize).cast();
-        terminated(pg_sys::JsonEncodeDateTime(buffer, value, type_oid, &utc))
-    }
+    unsafe { terminated(pg_sys::JsonEncodeDateTime(buffer, value.datum(), type_oid, &utc), memory) }
 }
 
 /// # Safety
 /// The value is of the named reg… type.
-pub unsafe fn catalog_name<'a>(type_oid: pg_sys::Oid, value: pg_sys::Datum) -> &'a [u8] {
-    // SAFETY: by contract; each call returns a palloc'd string, or NULL for an oid of nothing.
-    unsafe {
-        let oid = pg_sys::Oid::from(value.value() as u32);
-        if oid == pg_sys::InvalidOid {
-            return b"-";
-        }
-        if type_oid == pg_sys::REGCLASSOID {
-            return match super::backend::relation_label(oid) {
-                Some(label) => keep(label.as_bytes()),
-                None => keep(u32::from(oid).to_string().as_bytes()),
-            };
-        }
+pub unsafe fn catalog_name<'a>(type_oid: pg_sys::Oid, value: Value, memory: &'a Arena) -> &'a [u8] {
+    let oid = pg_sys::Oid::from(value.number() as u32);
+    if oid == pg_sys::InvalidOid {
+        return b"-";
+    }
+    if type_oid == pg_sys::REGCLASSOID {
+        return match super::backend::relation_label(oid) {
+            Some(label) => memory.keep(label.as_bytes()),
+            None => memory.keep(u32::from(oid).to_string().as_bytes()),
+        };
+    }
+    // SAFETY: by contract; each call returns a string of the memory.
+    let made = memory.run(|| unsafe {
         let allow_invalid =
             pg_sys::FORMAT_TYPE_ALLOW_INVALID as u16 | pg_sys::FORMAT_TYPE_FORCE_QUALIFY as u16;
-        terminated(match type_oid {
+        match type_oid {
             pg_sys::REGTYPEOID => pg_sys::format_type_extended(oid, -1, allow_invalid),
             pg_sys::REGPROCEDUREOID => pg_sys::format_procedure_qualified(oid),
             _ => pg_sys::format_operator_qualified(oid),
-        })
-    }
+        }
+    });
+    // SAFETY: as above.
+    unsafe { terminated(made, memory) }
 }
 
 /// # Safety
 /// The value is of the type.
-pub unsafe fn output<'a>(type_oid: pg_sys::Oid, value: pg_sys::Datum) -> &'a [u8] {
+pub unsafe fn output<'a>(type_oid: pg_sys::Oid, value: Value, memory: &'a Arena) -> &'a [u8] {
+    let (mut function, mut varlena) = (pg_sys::InvalidOid, false);
     // SAFETY: by contract.
     unsafe {
-        let (mut function, mut varlena) = (pg_sys::InvalidOid, false);
         pg_sys::getTypeOutputInfo(type_oid, &mut function, &mut varlena);
-        terminated(pg_sys::OidOutputFunctionCall(function, value))
+        output_by(function, value, memory)
     }
 }
 
+/// # Safety
+/// The function is the output function of the value's type.
+pub unsafe fn output_by<'a>(function: pg_sys::Oid, value: Value, memory: &'a Arena) -> &'a [u8] {
+    // SAFETY: by contract; it returns a string of the memory.
+    unsafe { terminated(memory.run(|| pg_sys::OidOutputFunctionCall(function, value.datum())), memory) }
+}
+
 /// `\x` and hexadecimal digits; too long for jsonb, PostgreSQL's error for that.
-pub fn hex<'a>(bytes: &[u8]) -> &'a [u8] {
+pub fn hex<'a>(bytes: &[u8], memory: &'a Arena) -> &'a [u8] {
     if bytes.len() * 2 + 2 > MAX_STRING {
         too_large("a bytea value is too long for jsonb");
     }
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    // SAFETY: the memory has the length that was asked for, and is written from end to end.
-    let text = unsafe {
-        let length = bytes.len() * 2 + 2;
-        let memory = pg_sys::palloc(length).cast::<u8>();
-        std::ptr::write_bytes(memory, 0, length);
-        std::slice::from_raw_parts_mut(memory, length)
-    };
+    let length = bytes.len() * 2 + 2;
+    let room = memory.room(length);
+    room.fill(MaybeUninit::new(0));
+    // SAFETY: all of it is written.
+    let text = unsafe { std::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<u8>(), length) };
     text[..2].copy_from_slice(b"\\x");
     for (pair, byte) in text[2..].chunks_exact_mut(2).zip(bytes) {
         pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
@@ -74,15 +83,29 @@ pub fn hex<'a>(bytes: &[u8]) -> &'a [u8] {
     text
 }
 
+/// An amount of money, in hundredths, as under lc_monetary C: `-$1,234.50`.
+pub fn money(hundredths: i64, memory: &Arena) -> &[u8] {
+    let amount = hundredths.unsigned_abs();
+    let whole = (amount / 100).to_string();
+    let mut text = String::from(if hundredths < 0 { "-$" } else { "$" });
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    memory.keep(format!("{text}.{:02}", amount % 100).as_bytes())
+}
+
 /// A uuid in its usual form.
 ///
 /// # Safety
 /// The value is a uuid.
-pub unsafe fn uuid_text<'a>(value: pg_sys::Datum) -> &'a [u8] {
+pub unsafe fn uuid_text<'a>(value: Value, memory: &'a Arena) -> &'a [u8] {
     // SAFETY: by contract a uuid is 16 bytes.
-    let bytes: [u8; 16] = unsafe { *value.cast_mut_ptr() };
+    let bytes: [u8; 16] = unsafe { *value.datum().cast_mut_ptr() };
     let mut buffer = uuid::Uuid::encode_buffer();
-    keep(uuid::Uuid::from_bytes(bytes).hyphenated().encode_lower(&mut buffer).as_bytes())
+    memory.keep(uuid::Uuid::from_bytes(bytes).hyphenated().encode_lower(&mut buffer).as_bytes())
 }
 
 /// PostgreSQL's own error for what jsonb cannot hold.
@@ -90,25 +113,23 @@ pub fn too_large(what: &'static str) {
     pgrx::ereport!(ERROR, pgrx::PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, what);
 }
 
-/// A palloc'd copy, which lives as long as the current context.
-pub fn keep<'a>(bytes: &[u8]) -> &'a [u8] {
-    // SAFETY: the copy has the length that was asked for.
-    unsafe {
-        let copy = pg_sys::palloc(bytes.len().max(1)).cast::<u8>();
-        std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy, bytes.len());
-        std::slice::from_raw_parts(copy, bytes.len())
-    }
+/// PostgreSQL's own error where there is no memory.
+pub fn out_of_memory() {
+    pgrx::ereport!(ERROR, pgrx::PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY, "out of memory");
 }
 
-/// A palloc'd, NUL-terminated copy.
-pub fn terminate(bytes: &[u8]) -> *mut std::ffi::c_char {
-    // SAFETY: the copy has room for the terminator.
-    unsafe { pg_sys::pnstrdup(bytes.as_ptr().cast(), bytes.len()) }
+/// A terminated copy in a memory, for PostgreSQL's functions to read.
+pub(super) fn terminate<'a>(bytes: &[u8], memory: &'a Arena) -> Value<'a> {
+    // SAFETY: the copy has room for the terminator, and is in the memory.
+    memory.run(|| unsafe {
+        let copy = pg_sys::pnstrdup(bytes.as_ptr().cast(), bytes.len());
+        Value::of(pg_sys::Datum::from(copy))
+    })
 }
 
 /// # Safety
-/// `text` is NUL-terminated and outlives the result.
-pub unsafe fn terminated<'a>(text: *const std::ffi::c_char) -> &'a [u8] {
+/// `text` is terminated, and in the memory.
+unsafe fn terminated(text: *const c_char, _memory: &Arena) -> &[u8] {
     // SAFETY: by contract.
     unsafe { CStr::from_ptr(text).to_bytes() }
 }

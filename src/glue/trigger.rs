@@ -4,19 +4,18 @@ use audit_log_model::watch_options::Operation;
 use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
-use super::tuple::{RowType, Values};
+use super::tuple::{OwnTuple, RowType, Tuple, Values};
+use super::value::Value;
 
 const BLOCK_OF_MOVED: u32 = u32::MAX;
 const OFFSET_OF_MOVED: u16 = 0xfffd;
 
-/// The call of a trigger function, valid while it runs.
-pub struct TriggerCall {
-    data: *mut pg_sys::TriggerData,
-}
+/// The call of a trigger function, while it runs.
+pub struct TriggerCall<'a>(&'a pg_sys::TriggerData);
 
-impl TriggerCall {
+impl<'a> TriggerCall<'a> {
     /// # Safety
-    /// `fcinfo` is the call PostgreSQL made.
+    /// `fcinfo` is the call PostgreSQL made, which goes on as long as what is returned.
     pub unsafe fn from_call(fcinfo: pg_sys::FunctionCallInfo) -> Result<Self, AuditError> {
         // SAFETY: by contract; the context, where there is one, is a node.
         unsafe {
@@ -24,13 +23,12 @@ impl TriggerCall {
             if node.is_null() || (*node).type_ != pg_sys::NodeTag::T_TriggerData {
                 return Err(AuditError::internal("a trigger function was not called by a trigger"));
             }
-            Ok(TriggerCall { data: node.cast() })
+            Ok(TriggerCall(&*node.cast()))
         }
     }
 
-    fn data(&self) -> &pg_sys::TriggerData {
-        // SAFETY: the data lives as long as the call.
-        unsafe { &*self.data }
+    fn data(&self) -> &'a pg_sys::TriggerData {
+        self.0
     }
 
     pub fn is_after(&self) -> bool {
@@ -55,21 +53,30 @@ impl TriggerCall {
         unsafe { (*self.data().tg_relation).rd_id }
     }
 
+    /// The trigger's argument, where it has just one.
+    pub fn argument(&self) -> Option<String> {
+        // SAFETY: the trigger lives as long as the call, and has as many arguments as it says.
+        unsafe {
+            let trigger = &*self.data().tg_trigger;
+            (trigger.tgnargs == 1).then(|| super::watch_trigger::argument(trigger))
+        }
+    }
+
     pub fn row_type(&self) -> RowType {
         // SAFETY: as in `relation`.
         unsafe { RowType::copy((*self.data().tg_relation).rd_att) }
     }
 
     /// The row before a delete or update, or the one inserted.
-    pub fn first_row(&self, row_type: &RowType) -> Values {
+    pub fn first_row(&self, row_type: &'a RowType) -> Values<'a> {
         // SAFETY: a row trigger always has this tuple, and it is of the relation's type.
-        unsafe { row_type.deform(self.data().tg_trigtuple) }
+        unsafe { row_type.deform(Tuple::of(self.data().tg_trigtuple)) }
     }
 
     /// The row after an update.
-    pub fn updated_row(&self, row_type: &RowType) -> Values {
+    pub fn updated_row(&self, row_type: &'a RowType) -> Values<'a> {
         // SAFETY: an update's row trigger always has this tuple.
-        unsafe { row_type.deform(self.data().tg_newtuple) }
+        unsafe { row_type.deform(Tuple::of(self.data().tg_newtuple)) }
     }
 
     /// Whether a deleted row went to another partition: its insert there follows.
@@ -88,6 +95,16 @@ impl TriggerCall {
         unsafe { pg_sys::HeapTupleHeaderGetCmax((*self.data().tg_trigtuple).t_data) }
     }
 
+    /// The command that an update of a row is part of; None of a foreign table, which does not say.
+    pub fn updating_command(&self) -> Option<u32> {
+        // SAFETY: an update's row trigger always has this tuple; only one of this transaction is asked.
+        unsafe {
+            let header = (*self.data().tg_newtuple).t_data;
+            let own = pg_sys::TransactionIdIsCurrentTransactionId((*header).t_choice.t_heap.t_xmin);
+            own.then(|| pg_sys::HeapTupleHeaderGetCmin(header))
+        }
+    }
+
     /// The command that inserted a row; None of a foreign table, which does not say.
     pub fn inserting_command(&self) -> Option<u32> {
         // SAFETY: a row trigger always has this tuple; only a tuple of this transaction is asked.
@@ -100,36 +117,24 @@ impl TriggerCall {
     }
 
     /// What a trigger gives back that changes nothing: the row where there is one.
-    pub fn go_on(&self) -> pg_sys::Datum {
-        pg_sys::Datum::from(self.data().tg_trigtuple)
+    pub fn go_on(&self) -> Value<'a> {
+        // SAFETY: the row lives as long as the call.
+        unsafe { Value::of(pg_sys::Datum::from(self.data().tg_trigtuple)) }
     }
 
-    /// A copy of the first row that lives as long as the transaction.
+    /// A copy of the first row.
     pub fn keep_first_row(&self) -> KeptRow {
-        // SAFETY: the tuple is valid; the context is the transaction's.
-        unsafe {
-            let old = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
-            let tuple = pg_sys::heap_copytuple(self.data().tg_trigtuple);
-            pg_sys::MemoryContextSwitchTo(old);
-            KeptRow { tuple }
-        }
+        // SAFETY: a row trigger always has this tuple.
+        KeptRow(unsafe { OwnTuple::copy(self.data().tg_trigtuple) })
     }
 }
 
-/// A row kept past its trigger; forgotten, not freed, where the transaction ends first.
-pub struct KeptRow {
-    tuple: pg_sys::HeapTuple,
-}
+/// A row kept past its trigger; what it has in toast tables may be gone after its transaction.
+pub struct KeptRow(OwnTuple);
 
 impl KeptRow {
-    /// The row's values; use within the transaction that kept it.
-    pub fn values(&self, row_type: &RowType) -> Values {
-        // SAFETY: the copy lives until the transaction's end, where the keeper forgets it.
-        unsafe { row_type.deform(self.tuple) }
-    }
-
-    pub fn free(self) {
-        // SAFETY: the copy is this value's own.
-        unsafe { pg_sys::heap_freetuple(self.tuple) };
+    pub fn values<'a>(&'a self, row_type: &'a RowType) -> Values<'a> {
+        // SAFETY: the type is that of the table whose trigger kept the row.
+        unsafe { row_type.deform(self.0.tuple()) }
     }
 }

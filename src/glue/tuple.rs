@@ -1,13 +1,13 @@
-//! Rows as columns of datums, and the comparison of two values.
+//! Rows as columns of values, and the comparison of two values.
 
 use std::ffi::CStr;
+use std::marker::PhantomData;
 
 use pgrx::pg_sys;
-use pgrx::varlena::{
-    varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u, vardata_any, varsize_any_exhdr, varsize_external,
-    vartag_external,
-};
+use pgrx::varlena::{varatt_is_1b_e, varsize_external, vartag_external};
 
+use super::memory::Arena;
+use super::value::{is_in_place, Value, Varlena};
 use super::version;
 
 /// A copy of a table's row type that outlives the relation being open.
@@ -26,34 +26,110 @@ pub struct Attribute {
     by_value: bool,
 }
 
-/// One row's values; they live as long as the tuple they were taken from.
-pub struct Values {
-    datums: Vec<pg_sys::Datum>,
-    nulls: Vec<bool>,
-}
+/// A row as it is stored, which lives as long as `'a`.
+#[derive(Clone, Copy)]
+pub struct Tuple<'a>(pg_sys::HeapTupleData, PhantomData<&'a [u8]>);
 
-impl Values {
-    /// The value of a column by its number from 1.
-    pub fn get(&self, number: i16) -> Option<pg_sys::Datum> {
-        let at = usize::try_from(number).ok()?.checked_sub(1)?;
-        (!*self.nulls.get(at)?).then(|| self.datums.get(at).copied()).flatten()
+impl Tuple<'_> {
+    /// # Safety
+    /// The tuple lives as long as what is returned.
+    pub(super) unsafe fn of(tuple: pg_sys::HeapTuple) -> Self {
+        // SAFETY: by contract.
+        Tuple(unsafe { *tuple }, PhantomData)
     }
 }
 
-impl Values {
+/// A copy of a row, in memory of its own.
+pub struct OwnTuple {
+    bytes: Box<[u64]>,
+    header: pg_sys::HeapTupleData,
+}
+
+impl OwnTuple {
+    /// A copy with all columns of the row's type.
+    ///
+    /// # Safety
+    /// The tuple is of the type.
+    pub(super) unsafe fn whole(tuple: pg_sys::HeapTuple, desc: pg_sys::TupleDesc) -> Self {
+        // SAFETY: by contract; what was expanded is copied once more, and freed.
+        unsafe {
+            if is_whole(&*tuple, desc) {
+                return Self::copy(tuple);
+            }
+            let expanded = pg_sys::heap_expand_tuple(tuple, desc);
+            let copy = Self::copy(expanded);
+            pg_sys::heap_freetuple(expanded);
+            copy
+        }
+    }
+
+    /// # Safety
+    /// The tuple is valid.
+    pub(super) unsafe fn copy(tuple: pg_sys::HeapTuple) -> Self {
+        // SAFETY: by contract; the copy has the row's length.
+        unsafe {
+            let header = *tuple;
+            let length = header.t_len as usize;
+            let mut bytes = own_words(length);
+            std::ptr::copy_nonoverlapping(header.t_data.cast::<u8>(), bytes.as_mut_ptr().cast(), length);
+            OwnTuple { bytes, header }
+        }
+    }
+
+    pub fn tuple(&self) -> Tuple<'_> {
+        Tuple(self.header(), PhantomData)
+    }
+
+    /// What PostgreSQL's functions take for the row; it points into this.
+    pub(super) fn header(&self) -> pg_sys::HeapTupleData {
+        pg_sys::HeapTupleData { t_data: self.bytes.as_ptr().cast_mut().cast(), ..self.header }
+    }
+}
+
+/// Memory that is this library's own; PostgreSQL's error where there is none.
+pub(super) fn own_words(bytes: usize) -> Box<[u64]> {
+    let count = bytes.div_ceil(8);
+    let mut words = Vec::new();
+    if words.try_reserve_exact(count).is_err() {
+        pgrx::ereport!(
+            ERROR,
+            pgrx::PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
+            "there is no memory for a row of the audit log"
+        );
+    }
+    words.resize(count, 0_u64);
+    words.into_boxed_slice()
+}
+
+/// One row's values. They point into the row, and into its type where a column was added with a default later.
+pub struct Values<'a> {
+    datums: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+    row: PhantomData<&'a [u8]>,
+}
+
+impl<'a> Values<'a> {
+    /// The value of a column by its number from 1.
+    pub fn get(&self, number: i16) -> Option<Value<'a>> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        let datum = (!*self.nulls.get(at)?).then(|| self.datums.get(at).copied()).flatten()?;
+        // SAFETY: by how these are made.
+        Some(unsafe { Value::of(datum) })
+    }
+
     /// A row of one partition as if it were in another, whose columns may stand elsewhere.
-    pub fn renumbered(&self, from: &RowType, to: &RowType) -> Values {
+    pub fn renumbered(&self, from: &RowType, to: &RowType) -> Values<'a> {
         let width = to.columns.iter().map(|c| c.number).max().unwrap_or(0).max(0) as usize;
         let mut datums = vec![pg_sys::Datum::from(0); width];
         let mut nulls = vec![true; width];
         for column in &to.columns {
             let value = from.column(&column.name).and_then(|c| self.get(c.number));
             if let (Some(value), Ok(number)) = (value, usize::try_from(column.number)) {
-                datums[number - 1] = value;
+                datums[number - 1] = value.datum();
                 nulls[number - 1] = false;
             }
         }
-        Values { datums, nulls }
+        Values { datums, nulls, row: PhantomData }
     }
 }
 
@@ -76,33 +152,42 @@ impl RowType {
     /// The type of a composite value, and the value as a tuple of it.
     ///
     /// # Safety
-    /// `value` is a composite, which outlives the tuple.
-    pub unsafe fn of_composite(value: pg_sys::Datum) -> (Self, pg_sys::HeapTupleData) {
+    /// `value` is a composite.
+    pub(super) unsafe fn of_composite<'a>(value: Value<'a>, memory: &'a Arena) -> (Self, Tuple<'a>) {
         // SAFETY: by contract; the header names the row type.
         unsafe {
-            let header: pg_sys::HeapTupleHeader = pg_sys::pg_detoast_datum(value.cast_mut_ptr()).cast();
+            let plain = value.plain(memory).pointer();
+            let header: pg_sys::HeapTupleHeader = plain.cast();
             let named = (*header).t_choice.t_datum;
             let desc = pg_sys::lookup_rowtype_tupdesc_copy(named.datum_typeid, named.datum_typmod);
             let row_type = RowType::copy(desc);
             pg_sys::FreeTupleDesc(desc);
-            let t_len = pgrx::varlena::varsize_any(header.cast()) as u32;
-            (row_type, pg_sys::HeapTupleData { t_len, t_data: header, ..Default::default() })
+            let t_len = pgrx::varlena::varsize_any(plain) as u32;
+            let tuple = pg_sys::HeapTupleData { t_len, t_data: header, ..Default::default() };
+            (row_type, Tuple(tuple, PhantomData))
         }
     }
 
     /// Takes a row apart.
     ///
     /// # Safety
-    /// `tuple` is a valid tuple of this type.
-    pub unsafe fn deform(&self, tuple: pg_sys::HeapTuple) -> Values {
+    /// The tuple is of this type.
+    pub unsafe fn deform<'a>(&'a self, tuple: Tuple<'a>) -> Values<'a> {
         // SAFETY: by contract; the vectors have room for all columns.
         unsafe {
             let width = (*self.desc).natts as usize;
             let mut datums = vec![pg_sys::Datum::from(0); width];
             let mut nulls = vec![true; width];
-            pg_sys::heap_deform_tuple(tuple, self.desc, datums.as_mut_ptr(), nulls.as_mut_ptr());
-            Values { datums, nulls }
+            let mut tuple = tuple.0;
+            pg_sys::heap_deform_tuple(&mut tuple, self.desc, datums.as_mut_ptr(), nulls.as_mut_ptr());
+            Values { datums, nulls, row: PhantomData }
         }
+    }
+
+    /// Takes a record apart that this is the type of: both come from the same call.
+    pub fn of_record<'a>(&'a self, record: Tuple<'a>) -> Values<'a> {
+        // SAFETY: `Call::relation_and_row` gives them together.
+        unsafe { self.deform(record) }
     }
 
     pub fn column(&self, name: &str) -> Option<&Attribute> {
@@ -115,6 +200,15 @@ impl Drop for RowType {
         // SAFETY: the copy is this value's own and not reference-counted.
         unsafe { pg_sys::FreeTupleDesc(self.desc) };
     }
+}
+
+/// Whether a row has all columns of its type: those that were added later may have values in the type.
+///
+/// # Safety
+/// The tuple is of the type.
+unsafe fn is_whole(tuple: &pg_sys::HeapTupleData, desc: pg_sys::TupleDesc) -> bool {
+    // SAFETY: by contract.
+    unsafe { u32::from((*tuple.t_data).t_infomask2) & pg_sys::HEAP_NATTS_MASK >= (*desc).natts as u32 }
 }
 
 /// # Safety
@@ -138,10 +232,10 @@ unsafe fn attribute(desc: pg_sys::TupleDesc, i: usize) -> Option<Attribute> {
 
 impl Attribute {
     /// Whether two values are the same to the byte, however they are stored.
-    pub fn same(&self, a: Option<pg_sys::Datum>, b: Option<pg_sys::Datum>) -> bool {
+    pub fn same(&self, a: Option<Value>, b: Option<Value>) -> bool {
         let (a, b) = match (a, b) {
             (None, None) => return true,
-            (Some(a), Some(b)) => (a, b),
+            (Some(a), Some(b)) => (a.datum(), b.datum()),
             _ => return false,
         };
         // SAFETY: both are values of this column's type.
@@ -167,9 +261,8 @@ unsafe fn same_varlena(a: pg_sys::Datum, b: pg_sys::Datum) -> bool {
     // SAFETY: by contract; detoasting returns plain varlenas.
     unsafe {
         let (pa, pb) = (a.cast_mut_ptr::<pg_sys::varlena>(), b.cast_mut_ptr::<pg_sys::varlena>());
-        let in_place = |p| varatt_is_4b_u(p) || (varatt_is_1b(p) && !varatt_is_1b_e(p));
-        if in_place(pa) && in_place(pb) {
-            return varlena_bytes(pa) == varlena_bytes(pb);
+        if is_in_place(pa) && is_in_place(pb) {
+            return Varlena::of(pa).bytes() == Varlena::of(pb).bytes();
         }
         let on_disk =
             |p| varatt_is_1b_e(p) && u32::from(vartag_external(p)) == pg_sys::vartag_external::VARTAG_ONDISK;
@@ -185,7 +278,7 @@ unsafe fn same_varlena(a: pg_sys::Datum, b: pg_sys::Datum) -> bool {
             return false;
         }
         let (da, db) = (pg_sys::pg_detoast_datum_packed(pa), pg_sys::pg_detoast_datum_packed(pb));
-        let same = varlena_bytes(da) == varlena_bytes(db);
+        let same = Varlena::of(da).bytes() == Varlena::of(db).bytes();
         for (detoasted, original) in [(da, pa), (db, pb)] {
             if detoasted != original {
                 pg_sys::pfree(detoasted.cast());
@@ -193,11 +286,4 @@ unsafe fn same_varlena(a: pg_sys::Datum, b: pg_sys::Datum) -> bool {
         }
         same
     }
-}
-
-/// # Safety
-/// `p` is a detoasted varlena that outlives the result.
-pub unsafe fn varlena_bytes<'a>(p: *const pg_sys::varlena) -> &'a [u8] {
-    // SAFETY: by contract.
-    unsafe { std::slice::from_raw_parts(vardata_any(p).cast(), varsize_any_exhdr(p)) }
 }

@@ -19,6 +19,28 @@ thread_local! {
     static COMMITS_PREPARED: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Whether a command may itself read tables; what DO and CALL run are queries and commands of their own. Called where no
+/// guard of pgrx is around.
+///
+/// # Safety
+/// `statement` is a command that is about to run.
+pub unsafe fn may_read(statement: *mut pg_sys::PlannedStmt) -> bool {
+    // SAFETY: by contract; a node says what it is.
+    let node = unsafe { (*statement).utilityStmt };
+    // SAFETY: as above.
+    let kind = (!node.is_null()).then(|| unsafe { (*node).type_ });
+    !matches!(
+        kind,
+        Some(
+            pg_sys::NodeTag::T_DoStmt
+                | pg_sys::NodeTag::T_CallStmt
+                | pg_sys::NodeTag::T_VariableSetStmt
+                | pg_sys::NodeTag::T_VariableShowStmt
+                | pg_sys::NodeTag::T_NotifyStmt
+        )
+    )
+}
+
 /// Before a command runs. Called where no guard of pgrx is around; holds nothing that an error would skip.
 ///
 /// # Safety
@@ -34,19 +56,19 @@ pub unsafe fn before(statement: *mut pg_sys::PlannedStmt) {
             return;
         }
         match (*node).type_ {
-            pg_sys::NodeTag::T_DropdbStmt => keep_out((*node.cast::<pg_sys::DropdbStmt>()).dbname),
+            pg_sys::NodeTag::T_DropdbStmt => keep_out(name(&(*node.cast::<pg_sys::DropdbStmt>()).dbname)),
             pg_sys::NodeTag::T_RenameStmt => {
                 let rename = &*node.cast::<pg_sys::RenameStmt>();
                 if rename.renameType == pg_sys::ObjectType::OBJECT_DATABASE {
                     WAKES.set(true);
-                    keep_out(rename.subname);
+                    keep_out(name(&rename.subname));
                 }
             }
             pg_sys::NodeTag::T_AlterDatabaseStmt => {
                 let alter = &*node.cast::<pg_sys::AlterDatabaseStmt>();
                 WAKES.set(true);
-                if !option(alter.options, c"tablespace").is_null() {
-                    keep_out(alter.dbname);
+                if option(&alter.options, c"tablespace").is_some() {
+                    keep_out(name(&alter.dbname));
                 }
             }
             pg_sys::NodeTag::T_TransactionStmt => {
@@ -57,7 +79,7 @@ pub unsafe fn before(statement: *mut pg_sys::PlannedStmt) {
             }
             pg_sys::NodeTag::T_CreatedbStmt => {
                 WAKES.set(true);
-                keep_out(option((*node.cast::<pg_sys::CreatedbStmt>()).options, c"template"));
+                keep_out(option(&(*node.cast::<pg_sys::CreatedbStmt>()).options, c"template"));
             }
             pg_sys::NodeTag::T_CreateExtensionStmt => {
                 let name = (*node.cast::<pg_sys::CreateExtensionStmt>()).extname;
@@ -70,36 +92,42 @@ pub unsafe fn before(statement: *mut pg_sys::PlannedStmt) {
     }
 }
 
+/// What a node has as a name.
+///
 /// # Safety
-/// The name is NULL or terminated.
-unsafe fn keep_out(name: *const c_char) {
-    if name.is_null() {
-        return;
-    }
-    // SAFETY: by contract; with missing_ok it raises no error for want of one.
-    let database = unsafe { past_pgrx::get_database_oid(name, true) };
+/// The pointer is NULL or to a terminated string of the node's.
+unsafe fn name(of_node: &*mut c_char) -> Option<&CStr> {
+    // SAFETY: by contract.
+    (!of_node.is_null()).then(|| unsafe { CStr::from_ptr(*of_node) })
+}
+
+fn keep_out(name: Option<&CStr>) {
+    let Some(name) = name else { return };
+    // SAFETY: a terminated string; with missing_ok it raises no error for want of one.
+    let database = unsafe { past_pgrx::get_database_oid(name.as_ptr(), true) };
     // Whoever may not do it is refused, and keeps nobody out.
     if database != pg_sys::InvalidOid && version::owns_database(database) {
         board::keep_out(u32::from(database), backend::now_unix_micros() + PAUSE);
     }
 }
 
-/// What a command's option says; NULL where it is not given.
+/// What a command's option says, where it is given.
 ///
 /// # Safety
-/// The options are a command's.
-unsafe fn option(options: *mut pg_sys::List, name: &CStr) -> *const c_char {
+/// The options are a command's, which lives as long as the memory that is current.
+unsafe fn option<'a>(options: &'a *mut pg_sys::List, name: &CStr) -> Option<&'a CStr> {
     // SAFETY: by contract a list of DefElem, which has a name.
     unsafe {
-        let count = if options.is_null() { 0 } else { (*options).length as usize };
+        let count = if options.is_null() { 0 } else { (**options).length as usize };
         for i in 0..count {
-            let option = &*(*(*options).elements.add(i)).ptr_value.cast::<pg_sys::DefElem>();
+            let option = &*(*(**options).elements.add(i)).ptr_value.cast::<pg_sys::DefElem>();
             if CStr::from_ptr(option.defname) == name && !option.arg.is_null() {
-                return past_pgrx::defGetString(std::ptr::from_ref(option).cast_mut());
+                let text = past_pgrx::defGetString(std::ptr::from_ref(option).cast_mut());
+                return Some(CStr::from_ptr(text));
             }
         }
     }
-    std::ptr::null()
+    None
 }
 
 /// At the end of a transaction.

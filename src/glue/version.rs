@@ -2,7 +2,8 @@
 
 use pgrx::pg_sys;
 
-use super::past_pgrx;
+use super::nesting::{self, Part};
+use super::{hooks, past_pgrx};
 
 /// A column's description.
 ///
@@ -44,6 +45,18 @@ pub fn owns_database(database: pg_sys::Oid) -> bool {
         return past_pgrx::pg_database_ownercheck(database, role);
         #[cfg(not(feature = "pg15"))]
         return past_pgrx::object_ownercheck(pg_sys::DatabaseRelationId, database, role);
+    }
+}
+
+/// Whether the current role owns a relation, or may do what its owner may.
+pub fn owns_relation(relation: pg_sys::Oid) -> bool {
+    // SAFETY: plain look-ups; the relation was just found.
+    unsafe {
+        let role = pg_sys::GetUserId();
+        #[cfg(feature = "pg15")]
+        return pg_sys::pg_class_ownercheck(relation, role);
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::object_ownercheck(pg_sys::RelationRelationId, relation, role);
     }
 }
 
@@ -98,4 +111,32 @@ pub fn is_ascending(key: &pg_sys::PathKey) -> bool {
     return key.pk_cmptype == pg_sys::CompareType::COMPARE_LT;
     #[cfg(not(feature = "pg18"))]
     return key.pk_strategy == pg_sys::BTLessStrategyNumber as i32;
+}
+
+/// The hook around running a query: whoever was there before, and how deep it is nested.
+#[cfg(feature = "pg18")]
+pub unsafe extern "C-unwind" fn executor_run(
+    query: *mut pg_sys::QueryDesc,
+    direction: pg_sys::ScanDirection::Type,
+    count: u64,
+) {
+    let outer = nesting::enter(Part::Statement);
+    // SAFETY: the call is PostgreSQL's own, passed on.
+    unsafe { hooks::previous_run().unwrap_or(past_pgrx::standard_ExecutorRun)(query, direction, count) };
+    nesting::leave(outer);
+}
+
+/// The hook around running a query: whoever was there before, and how deep it is nested.
+#[cfg(not(feature = "pg18"))]
+pub unsafe extern "C-unwind" fn executor_run(
+    query: *mut pg_sys::QueryDesc,
+    direction: pg_sys::ScanDirection::Type,
+    count: u64,
+    once: bool,
+) {
+    let outer = nesting::enter(Part::Statement);
+    let run = hooks::previous_run().unwrap_or(past_pgrx::standard_ExecutorRun);
+    // SAFETY: the call is PostgreSQL's own, passed on.
+    unsafe { run(query, direction, count, once) };
+    nesting::leave(outer);
 }

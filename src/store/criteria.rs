@@ -2,7 +2,6 @@
 
 use audit_log_model::list_request::ListRequest;
 use audit_log_model::posting::{Posting, Stream, Union};
-use pgrx::IntoDatum;
 
 use super::filter::{Filter, OCCURRED_AT};
 use super::page::Scope;
@@ -10,7 +9,8 @@ use super::related::Related;
 use super::tables::Table;
 use super::vocabulary;
 use crate::glue::index_stream::{IndexStream, Wanted};
-use crate::glue::partition::{Fields, Partition};
+use crate::glue::partition::Partition;
+use crate::glue::row::Fields;
 
 /// A filter of more values is checked at the rows: looking each up would cost more.
 const MOST_LOOKED_UP: usize = 500;
@@ -105,8 +105,7 @@ pub struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn wanted(&self, value: Option<&str>, has_event_id: bool) -> Wanted {
-        let value = value.and_then(IntoDatum::into_datum);
+    fn wanted<'v>(&self, value: Option<&'v str>, has_event_id: bool) -> Wanted<'v> {
         Wanted { value, start: self.start, end: self.end, from: self.from, has_event_id }
     }
 

@@ -1,17 +1,15 @@
 //! A stored row as the columns of `audit_log.entry`; that view says the same in SQL.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-
-use audit_log_model::{feed_position, AuditError};
-use pgrx::{pg_sys, IntoDatum};
+use audit_log_model::feed_position;
+use audit_log_model::watch_options::StoredOperation;
+use pgrx::pg_sys;
 use uuid::Uuid;
 
 use super::tables::{self, column};
-use crate::glue::backend;
 use crate::glue::jsonb_read;
-use crate::glue::partition::{Fields, Kept};
-use crate::glue::spi::{self, Arg};
+use crate::glue::memory::Arena;
+use crate::glue::row::Kept;
+use crate::glue::value::Value;
 use crate::glue::varlena::{text_of, to_string};
 
 /// How many columns an entry has.
@@ -23,35 +21,31 @@ pub const MOST_COMPARED: usize = 16 << 20;
 /// The low 48 bits of `feed`: the transaction.
 const TRANSACTION: i64 = (1 << 48) - 1;
 
-/// An entry's columns, in the order of the view; valid as long as the row and the current memory.
-pub type Columns = [Option<pg_sys::Datum>; WIDTH];
+/// An entry's columns, in the order of the view.
+pub type Columns<'a> = [Option<Value<'a>>; WIDTH];
 
-thread_local! {
-    /// Names of watched tables by their ids, and the table they are from.
-    static RELATIONS: RefCell<(Option<pg_sys::Oid>, HashMap<i32, String>)> = RefCell::default();
-}
-
-pub fn columns(row: &Kept) -> Result<Columns, AuditError> {
-    let get = |name| row.datum(name);
+/// The columns of a row; what is made for them is in the memory.
+pub fn columns<'a>(row: &'a Kept, memory: &'a Arena) -> Columns<'a> {
+    let get = |name| row.value(name);
     let has_effective = get(EFFECTIVE_TYPE).is_some();
     let effective = |own: usize, actor: usize| get(if has_effective { own } else { actor });
     let (before, after) = (get(BEFORE), get(AFTER));
     let targets = get(TARGETS).unwrap_or_else(|| {
-        let kind = row.text(TARGET_TYPE).unwrap_or_default();
-        jsonb_read::primary_target(kind, row.text(TARGET_ID), row.text(TARGET_NAME))
+        let text = |name| row.text(name, memory);
+        let kind = text(TARGET_TYPE).unwrap_or_default();
+        jsonb_read::primary_target(kind, text(TARGET_ID), text(TARGET_NAME), memory)
     });
-    let feed = get(FEED).map_or(0, |datum| datum.value() as i64);
+    let feed = get(FEED).map_or(0, Value::number);
     let id = Uuid::from_bytes(row.uuid(ID).unwrap_or_default());
     let position = feed_position::text((feed, *id.as_bytes()));
-    let relation = get(RELATION).map(|id| relation(id.value() as i32)).transpose()?.flatten();
-    let text = |text: &str| Some(text_of(text));
-    Ok([
+    let text = |text: &str| Some(text_of(text, memory));
+    [
         get(ID),
         get(OCCURRED_AT),
         get(RECORDED_AT).or(get(OCCURRED_AT)),
         get(ORGANIZATION),
         get(CATEGORY),
-        get(OPERATION).and_then(|letter| text(operation(letter.value() as u8)?)),
+        get(OPERATION).and_then(|letter| text(StoredOperation::shown(letter.number() as u8)?)),
         get(ACTOR_TYPE),
         get(ACTOR_ID),
         get(ACTOR_NAME),
@@ -66,7 +60,7 @@ pub fn columns(row: &Kept) -> Result<Columns, AuditError> {
         Some(targets),
         before,
         after,
-        jsonb_read::changes(before, after, MOST_COMPARED),
+        jsonb_read::changes(before, after, MOST_COMPARED, memory),
         get(METADATA),
         get(REMOTE_ADDR),
         get(ACCESS_ROUTE),
@@ -74,42 +68,10 @@ pub fn columns(row: &Kept) -> Result<Columns, AuditError> {
         get(REQUEST_ID),
         get(DATABASE_USER),
         get(APPLICATION_NAME),
-        relation.and_then(|name| text(&name)),
-        (feed & TRANSACTION).into_datum(),
+        get(RELATION),
+        Some(Value::from(feed & TRANSACTION)),
         text(&position),
-    ])
-}
-
-fn operation(letter: u8) -> Option<&'static str> {
-    Some(match letter {
-        b'i' => "insert",
-        b'u' => "update",
-        b'd' => "delete",
-        b't' => "truncate",
-        _ => return None,
-    })
-}
-
-/// The name a watched table had when it was given this id.
-fn relation(id: i32) -> Result<Option<String>, AuditError> {
-    let table = backend::relation_oid(c"relation_name");
-    let known = RELATIONS.with_borrow_mut(|(of, names)| {
-        if *of != table {
-            names.clear();
-            *of = table;
-        }
-        names.get(&id).cloned()
-    });
-    if known.is_some() {
-        return Ok(known);
-    }
-    let sql = include_str!("../../sql/queries/relation_name.sql");
-    let name: Option<String> =
-        spi::select(sql, &[Arg::of(Some(id))], |rows| Ok(rows.iter().next().and_then(|r| r.get(1))))?;
-    if let Some(name) = &name {
-        RELATIONS.with_borrow_mut(|(_, names)| names.insert(id, name.clone()));
-    }
-    Ok(name)
+    ]
 }
 
 /// The columns of the view, in its order.
@@ -147,6 +109,41 @@ const NAMES: [&str; WIDTH] = [
     "position",
 ];
 
+/// The types of its columns.
+pub const TYPES: [pg_sys::Oid; WIDTH] = [
+    pg_sys::UUIDOID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::JSONBOID,
+    pg_sys::JSONBOID,
+    pg_sys::JSONBOID,
+    pg_sys::JSONBOID,
+    pg_sys::JSONBOID,
+    pg_sys::INETOID,
+    tables::INETARRAYOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::XID8OID,
+    pg_sys::TEXTOID,
+];
+
 /// The place of a column of an entry, from 0; in a constant, a name that is none does not compile.
 pub const fn place(name: &str) -> usize {
     let mut i = 0;
@@ -161,15 +158,10 @@ pub fn text(columns: &Columns, place: usize) -> Option<String> {
     columns[place].map(to_string)
 }
 
-/// Forgets names that a rolled-back transaction gave.
-pub fn forget() {
-    RELATIONS.with_borrow_mut(|(_, names)| names.clear());
-}
-
 const OCCURRED_AT: usize = column("occurred_at");
 const FEED: usize = column("feed");
 const RECORDED_AT: usize = column("recorded_at");
-const RELATION: usize = column("relation_id");
+const RELATION: usize = column("relation");
 const OPERATION: usize = column("operation");
 const ID: usize = column("id");
 const ORGANIZATION: usize = column("organization_id");

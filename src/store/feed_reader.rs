@@ -15,7 +15,8 @@ use super::partition_query;
 use super::tables::{self, column, Table};
 use crate::glue::backend;
 use crate::glue::ordered_scan::{Of, OrderedScan};
-use crate::glue::partition::{Fields, Kept, Opened, Partition, View};
+use crate::glue::partition::{Opened, Partition, View};
+use crate::glue::row::{Fields, Kept};
 
 const FEED: usize = column("feed");
 
@@ -85,7 +86,7 @@ impl Delta<'_> {
     }
 
     fn wants(&self, position: Position, row: &impl Fields) -> bool {
-        let recent = || row.datum(OCCURRED_AT).is_some_and(|at| at.value() as i64 >= self.since);
+        let recent = || row.value(OCCURRED_AT).is_some_and(|at| at.number() >= self.since);
         position > self.after && (self.base.is_some() || recent()) && self.criteria.matches(row)
     }
 
@@ -99,8 +100,8 @@ impl Delta<'_> {
         let mut wanted = 0;
         partition_query::read_feed(oid, (self.first_number(), [0; 16]), self.end, |position, row| {
             let unseen = self.base.is_none_or(|base| !base.sees(position.0)) && self.target.sees(position.0);
-            if unseen && self.wants(position, &row) {
-                found.push(Delivered { position, row });
+            if unseen && self.wants(position, row) {
+                found.push(Delivered { position, row: row.keep() });
                 wanted += 1;
             }
             wanted < count
@@ -210,7 +211,7 @@ impl Part<'_> {
                 (instant, begin) = (at, self.found.len());
             }
             let posting = Posting { at, place };
-            let is_its = |row: &View| row.datum(FEED).is_some_and(|feed| feed.value() as i64 == number);
+            let is_its = |row: &View| row.value(FEED).is_some_and(|feed| feed.number() == number);
             match self.partition.look(posting, is_its) {
                 Some(true) => {
                     self.take(number, posting);

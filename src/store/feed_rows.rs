@@ -4,7 +4,6 @@ use audit_log_model::feed_position;
 use audit_log_model::snapshot::Snapshot;
 use audit_log_model::sync_cursor::Position;
 use audit_log_model::AuditError;
-use pgrx::pg_sys;
 
 use super::criteria::Criteria;
 use super::entry;
@@ -12,7 +11,8 @@ use super::feed_reader::{Delivered, Delta};
 use super::page::Scope;
 use super::sync;
 use crate::glue::foreign_scan::{From, Rows};
-use crate::glue::memory::Chunk;
+use crate::glue::memory::with_current;
+use crate::glue::value::Value;
 
 /// Entries are read so many at once; the first time fewer, as a poll wants few.
 const FIRST_READ: usize = 100;
@@ -67,15 +67,12 @@ impl FeedRows {
 }
 
 impl Rows for FeedRows {
-    fn next(&mut self, memory: &Chunk) -> Result<Option<Vec<Option<pg_sys::Datum>>>, AuditError> {
+    fn next(&mut self, give: &mut dyn FnMut(&[Option<Value>])) -> Result<bool, AuditError> {
         if self.read.len() == 0 && !self.is_done {
-            self.read = Vec::new().into_iter();
-            memory.anew(|| self.read_on())?;
+            self.read_on()?;
         }
-        self.read.next().map(|one| Ok(entry::columns(&one.row)?.to_vec())).transpose()
-    }
-
-    fn abandon(&mut self) {
-        self.read.by_ref().for_each(|one| one.row.abandon());
+        let Some(one) = self.read.next() else { return Ok(false) };
+        with_current(|memory| give(&entry::columns(&one.row, memory)));
+        Ok(true)
     }
 }

@@ -1,10 +1,11 @@
 //! One condition on entries: checked at a row, and looked up in a partition's indexes.
 
 use audit_log_model::needle::Needle;
+use audit_log_model::stored_id::stored_id;
 
 use super::tables::column;
 use crate::glue::jsonb_read::{self, Target};
-use crate::glue::partition::Fields;
+use crate::glue::row::Fields;
 
 pub const OCCURRED_AT: usize = column("occurred_at");
 pub const ID: usize = column("id");
@@ -75,12 +76,14 @@ fn has(values: &Values, value: Option<&[u8]>) -> bool {
 
 impl Filter {
     pub fn matches(&self, row: &impl Fields) -> bool {
-        let any_is =
-            |columns: &[usize], is: &str| columns.iter().any(|c| row.text(*c) == Some(is.as_bytes()));
+        // An id is stored shortened where it is long, a name is not.
+        let is_id_or_name = |id: usize, name: usize, is: &str| {
+            row.text(id) == Some(stored_id(is).as_bytes()) || row.text(name) == Some(is.as_bytes())
+        };
         // Without a type there is no effective actor.
-        let impersonated = || row.datum(EFFECTIVE_ACTOR_TYPE).is_some();
+        let impersonated = || row.value(EFFECTIVE_ACTOR_TYPE).is_some();
         let any_target = |wanted: &dyn Fn(&Target) -> bool| {
-            row.datum(TARGETS).is_some_and(|targets| jsonb_read::any_target(targets, wanted))
+            row.value(TARGETS).is_some_and(|targets| jsonb_read::any_target(targets, row.memory(), wanted))
         };
         match self {
             Filter::Organizations(ids) => has(ids, row.text(ORGANIZATION)),
@@ -93,14 +96,16 @@ impl Filter {
                 has(categories, row.text(CATEGORY)) || has(types, row.text(TARGET_TYPE))
             }
             Filter::Actor { is, .. } => {
-                any_is(&[ACTOR_ID, ACTOR_NAME], is)
-                    || impersonated() && any_is(&[EFFECTIVE_ACTOR_ID, EFFECTIVE_ACTOR_NAME], is)
+                is_id_or_name(ACTOR_ID, ACTOR_NAME, is)
+                    || impersonated() && is_id_or_name(EFFECTIVE_ACTOR_ID, EFFECTIVE_ACTOR_NAME, is)
             }
             Filter::Candidate { is, .. } => {
-                row.text(TARGET_TYPE) == Some(CANDIDATE.as_bytes()) && any_is(&[TARGET_ID, TARGET_NAME], is)
+                row.text(TARGET_TYPE) == Some(CANDIDATE.as_bytes())
+                    && is_id_or_name(TARGET_ID, TARGET_NAME, is)
                     || any_target(&|target| {
                         target.text(c"type") == Some(CANDIDATE.as_bytes())
-                            && [c"id", c"name"].iter().any(|key| target.text(key) == Some(is.as_bytes()))
+                            && (target.text(c"id") == Some(stored_id(is).as_bytes())
+                                || target.text(c"name") == Some(is.as_bytes()))
                     })
             }
             Filter::Search { needle, .. } => [ACTOR_NAME, TARGET_TYPE, TARGET_ID].iter().any(|column| {

@@ -20,6 +20,7 @@ pub mod reader;
 pub mod related;
 pub mod retention;
 pub mod session;
+pub mod signal;
 pub mod stamp;
 pub mod sync;
 pub mod tables;
@@ -28,35 +29,29 @@ pub mod vocabulary;
 
 use pgrx::pg_sys;
 
-/// Forgets what was only true if the transaction had committed.
-pub fn transaction_ended(committed: bool) {
-    pending::forget();
-    feed::transaction_ended(committed);
-    if !committed {
-        rolled_back();
+use signal::Fate;
+
+/// Tells of the end of a transaction or of a part of it.
+pub fn transaction_went_on(fate: Fate) {
+    match fate {
+        Fate::Ended { .. } => pending::forget(),
+        Fate::SubtransactionAborted(subtransaction) => pending::subtransaction_aborted(subtransaction),
+        Fate::SubtransactionCommitted { subtransaction, parent } => {
+            pending::subtransaction_committed(subtransaction, parent)
+        }
     }
+    feed::transaction_went_on(fate);
+    organization::transaction_went_on(fate);
 }
 
-/// Forgets what may have changed in another session.
+/// Forgets what may have changed in another session, or what this one has rolled back.
 pub fn relation_changed(relation: Option<pg_sys::Oid>) {
     organization::relation_changed(relation);
     feed::relation_changed(relation);
+    vocabulary::relation_changed(relation);
+    context::relation_changed(relation);
     tables::relation_changed(relation);
     if relation.is_none() {
         session::forget();
-        vocabulary::forget();
     }
-}
-
-pub fn subtransaction_aborted(subtransaction: u32) {
-    pending::subtransaction_aborted(subtransaction);
-    feed::transaction_ended(false);
-    rolled_back();
-}
-
-/// Forgets what may only have been true in what was rolled back.
-fn rolled_back() {
-    organization::forget();
-    vocabulary::forget();
-    entry::forget();
 }

@@ -1,11 +1,11 @@
 //! Whom and what entries name: which ids a name or a part of one can only have.
 
 use audit_log_model::needle::Needle;
+use audit_log_model::stored_id::stored_id;
 use audit_log_model::AuditError;
 
 use super::filter::{Named, Values};
 use super::vocabulary;
-use crate::glue::backend;
 use crate::glue::spi::{self, text, Arg};
 
 /// With more ids than this a filter is checked at the rows.
@@ -23,7 +23,7 @@ pub fn candidates_named(is: &str) -> Result<Option<Values>, AuditError> {
 
 fn named(sql: &str, is: &str) -> Result<Option<Values>, AuditError> {
     spi::select(sql, &[text(Some(is))], |rows| {
-        let mut ids = vec![is.to_string()];
+        let mut ids = vec![stored_id(is).into_owned()];
         for row in rows.iter() {
             match row.get(1) {
                 Some(id) => ids.push(id),
@@ -54,8 +54,8 @@ pub fn containing(part: &str) -> Result<Option<Named>, AuditError> {
             }
         }
         let needle = Needle::new(part);
-        let types = backend::codes(c"target_type").into_iter();
-        let types: Values = types.map(|[code]| code).filter(|code| needle.is_in(code)).collect();
+        let types = vocabulary::target_types().into_iter();
+        let types: Values = types.map(|[code, _]| code).filter(|code| needle.is_in(code)).collect();
         let their_categories = vocabulary::categories_of(&types);
         Ok(Some(Named { actor_ids, target_ids, types, their_categories }))
     })

@@ -7,7 +7,8 @@ use pgrx::pg_sys;
 
 use super::reader::Sink;
 use super::tables::{self, Table};
-use crate::glue::partition::{Kept, Opened, Partition, View};
+use crate::glue::partition::{Opened, Partition, View};
+use crate::glue::row::Kept;
 
 /// An entry that was read.
 pub struct Entry {
@@ -83,7 +84,7 @@ impl Newest {
                         opened = Some((oid, tables::open(Table::Event, oid)));
                     }
                     match &opened {
-                        Some((_, Opened::Known(partition))) => partition.look(posting, View::keep),
+                        Some((_, Opened::Known(partition))) => partition.look(posting, |row| row.keep()),
                         _ => None,
                     }
                 }

@@ -7,29 +7,44 @@ use audit_log_model::context::MAX_ORGANIZATION;
 use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
+use super::signal::{Fate, Signal, Word};
+use crate::glue::current_rows::{Table, Written};
 use crate::glue::spi::{self, text};
 use crate::glue::{backend, setting};
 
 /// Sessions that see very many organizations start over rather than grow.
 const MAX_CACHED: usize = 10_000;
 
+/// What administrators decided: id, name, enabled.
+const SETTING: Table =
+    Table::new(c"organization_setting", Written::InPlace, Some(c"organization_setting_pkey"));
+/// What was first seen in a write: id.
+const SEEN: Table = Table::new(c"organization_seen", Written::AppendOnly, Some(c"organization_seen_id"));
+
+#[derive(Clone, Copy)]
+struct Known {
+    enabled: bool,
+    word: Word,
+}
+
 thread_local! {
-    static ENABLED: RefCell<HashMap<String, bool>> = RefCell::default();
-    /// Counts how often everything was forgotten.
-    static FORGOTTEN: Cell<u64> = const { Cell::new(0) };
-    /// The table whose invalidation says that organizations changed.
-    static SIGNAL: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
+    static KNOWN: RefCell<HashMap<String, Known>> = RefCell::default();
+    /// How many of these are this transaction's own word.
+    static OWN: Cell<usize> = const { Cell::new(0) };
+    static SIGNAL: Signal = const { Signal::of(SETTING.name) };
 }
 
 /// Whether events of this organization are recorded; one first seen is enabled by that, unless
 /// the setting says otherwise.
 pub fn enabled(organization: &str) -> Result<bool, AuditError> {
-    if let Some(known) = ENABLED.with_borrow(|map| map.get(organization).copied()) {
-        return Ok(known);
+    // A transaction that holds all its locks already would not hear of what others committed.
+    backend::hear_of_changes();
+    if let Some(known) = KNOWN.with_borrow(|map| map.get(organization).copied()) {
+        return Ok(known.enabled);
     }
-    let forgotten = FORGOTTEN.get();
-    let enabled = match state(organization)? {
-        Some(enabled) => enabled,
+    let moment = SIGNAL.with(Signal::now);
+    let known = match look_up(organization) {
+        Some(known) => known,
         // Not to be remembered; append says what is wrong with it.
         None if !(1..=MAX_ORGANIZATION).contains(&organization.chars().count()) => return Ok(true),
         None if setting::auto_enable_organizations() => {
@@ -37,52 +52,82 @@ pub fn enabled(organization: &str) -> Result<bool, AuditError> {
                 include_str!("../../sql/queries/organization_seen.sql"),
                 &[text(Some(organization))],
             )?;
-            true
+            Known { enabled: true, word: Word::just_read(true) }
         }
         // Not remembered: the setting may change.
         None => return Ok(false),
     };
-    SIGNAL.set(SIGNAL.get().or_else(signal));
     // What changed while it was read may not be in what was read.
-    if forgotten != FORGOTTEN.get() {
-        return Ok(enabled);
+    if SIGNAL.with(|signal| signal.is_unchanged_since(moment)) {
+        remember(organization, known);
     }
-    ENABLED.with_borrow_mut(|map| {
+    Ok(known.enabled)
+}
+
+fn remember(organization: &str, known: Known) {
+    KNOWN.with_borrow_mut(|map| {
         if map.len() >= MAX_CACHED {
             map.clear();
+            OWN.set(0);
         }
-        map.insert(organization.to_string(), enabled)
+        if map.insert(organization.to_string(), known).is_none() && known.word != Word::Everybodys {
+            OWN.set(OWN.get() + 1);
+        }
     });
-    Ok(enabled)
 }
 
-/// What is known of an organization: enabled, disabled, or nothing yet.
-pub fn state(organization: &str) -> Result<Option<bool>, AuditError> {
-    let sql = include_str!("../../sql/queries/organization_enabled.sql");
-    let args = [text(Some(organization))];
-    spi::select_latest(sql, &args, |rows| Ok(rows.iter().next().and_then(|r| r.get(1))))
+/// What is known of an organization now: enabled, disabled, or nothing yet.
+pub fn state(organization: &str) -> Option<bool> {
+    look_up(organization).map(|known| known.enabled)
 }
 
-fn signal() -> Option<pg_sys::Oid> {
-    backend::relation_oid(c"organization_setting")
-}
-
-/// Makes every session, this one included, look again.
-pub fn changed() {
-    if let Some(table) = signal() {
-        backend::invalidate(table);
+fn look_up(organization: &str) -> Option<Known> {
+    let mut decided = None;
+    SETTING.with_text(organization, |row| {
+        decided = Some(Known { enabled: row.get(2).unwrap_or(true), word: Word::just_read(row.is_own()) });
+    });
+    if decided.is_some() {
+        return decided;
     }
-    forget();
+    let mut seen = None;
+    SEEN.with_text(organization, |row| {
+        // One that is committed is enough.
+        if seen != Some(Word::Everybodys) {
+            seen = Some(Word::just_read(row.is_own()));
+        }
+    });
+    seen.map(|word| Known { enabled: true, word })
 }
 
-pub fn forget() {
-    FORGOTTEN.set(FORGOTTEN.get() + 1);
-    ENABLED.with_borrow_mut(HashMap::clear);
+/// The organizations that are disabled now.
+pub fn disabled() -> Vec<String> {
+    let mut disabled = Vec::new();
+    SETTING.each(|row| {
+        if row.get(2) == Some(false) {
+            disabled.extend(row.get::<String>(0));
+        }
+    });
+    disabled
+}
+
+fn forget() {
+    KNOWN.with_borrow_mut(HashMap::clear);
+    OWN.set(0);
 }
 
 pub fn relation_changed(relation: Option<pg_sys::Oid>) {
-    if relation.is_none() || relation == SIGNAL.get() {
+    if SIGNAL.with(|signal| signal.relation_changed(relation)) {
         forget();
-        SIGNAL.set(None);
     }
+}
+
+/// Forgets what was only this transaction's word, where it is taken back.
+pub fn transaction_went_on(fate: Fate) {
+    if OWN.get() == 0 {
+        return;
+    }
+    KNOWN.with_borrow_mut(|map| {
+        map.retain(|_, known| known.word.outlives(fate));
+        OWN.set(map.values().filter(|known| known.word != Word::Everybodys).count());
+    });
 }

@@ -7,9 +7,9 @@ use pgrx::pg_sys;
 use super::filter::{ID, OCCURRED_AT};
 use super::tables::column;
 use crate::glue::backend;
-use crate::glue::memory::Current;
-use crate::glue::partition::{Fields, Kept};
-use crate::glue::spi::{self, Arg};
+use crate::glue::row::Fields;
+use crate::glue::spi::{self, Arg, Row};
+use crate::glue::value::Value;
 
 const FEED: usize = column("feed");
 
@@ -23,11 +23,10 @@ pub fn read(
     partition: pg_sys::Oid,
     start: i64,
     end: i64,
-    mut each: impl FnMut(i64, [u8; 16], Kept) -> bool,
+    mut each: impl FnMut(i64, [u8; 16], &Row) -> bool,
 ) -> Result<(), AuditError> {
     let sql = include_str!("../../sql/queries/list_partition.sql");
-    let instant = |t: i64| Arg::datum(pg_sys::TIMESTAMPTZOID, Some(pg_sys::Datum::from(t)));
-    let args = |(at, id): Key| [instant(start), instant(at), id_arg(id)];
+    let args = |(at, id): Key| [Arg::instant(start), Arg::instant(at), id_arg(id)];
     each_row(partition, sql, OCCURRED_AT, (end, [0; 16]), args, |(at, id), row| each(at, id, row))
 }
 
@@ -37,7 +36,7 @@ pub fn read_feed(
     partition: pg_sys::Oid,
     after: Position,
     end: i64,
-    mut each: impl FnMut(Position, Kept) -> bool,
+    mut each: impl FnMut(Position, &Row) -> bool,
 ) -> Result<(), AuditError> {
     let sql = include_str!("../../sql/queries/feed_partition.sql");
     let args = |(number, id): Key| [Arg::of(Some(end)), Arg::of(Some(number)), id_arg(id)];
@@ -47,7 +46,7 @@ pub fn read_feed(
 /// A row's place in the order of a query: a column of eight bytes, and the id.
 type Key = (i64, [u8; 16]);
 
-fn id_arg(id: [u8; 16]) -> Arg {
+fn id_arg(id: [u8; 16]) -> Arg<'static> {
     Arg::of(Some(pgrx::Uuid::from_bytes(id)))
 }
 
@@ -58,21 +57,21 @@ fn each_row(
     sql: &str,
     key: usize,
     mut last: Key,
-    args: impl Fn(Key) -> [Arg; 3],
-    mut each: impl FnMut(Key, Kept) -> bool,
+    args: impl Fn(Key) -> [Arg<'static>; 3],
+    mut each: impl FnMut(Key, &Row) -> bool,
 ) -> Result<(), AuditError> {
     let Some(name) = backend::relation_label(partition) else { return Ok(()) };
     let sql = sql.replace("{partition}", &name);
-    let memory = Current::memory();
     let mut count = FIRST_READ;
     loop {
         let [a, b, c] = args(last);
         let more = spi::select(&sql, &[a, b, c, Arg::of(Some(count))], |rows| {
             for row in rows.iter() {
-                let row = row.keep(&memory);
-                let (Some(first), Some(id)) = (row.datum(key), row.uuid(ID)) else { continue };
-                last = (first.value() as i64, id);
-                if !each(last, row) {
+                let (Some(first), Some(id)) = (row.value(key).map(Value::number), row.uuid(ID)) else {
+                    continue;
+                };
+                last = (first, id);
+                if !each(last, &row) {
                     return Ok(false);
                 }
             }

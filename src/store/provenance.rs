@@ -1,9 +1,10 @@
 //! Who, for whom, and from where: the columns that entries of one context share.
 
 use audit_log_model::context::{Actor, Context};
+use audit_log_model::stored_id::stored_id;
 use audit_log_model::AuditError;
-use pgrx::pg_sys;
 
+use crate::glue::value::Value;
 use crate::glue::varlena::Kept;
 
 /// An actor's columns: type, id, name, email.
@@ -17,8 +18,6 @@ pub struct Provenance {
     access_route: Option<Kept>,
     user_agent: Option<Kept>,
     request_id: Option<Kept>,
-    /// The longest id of an actor, in bytes.
-    pub longest_id: usize,
 }
 
 fn columns(actor: Option<&Actor>) -> ActorColumns {
@@ -26,7 +25,8 @@ fn columns(actor: Option<&Actor>) -> ActorColumns {
     match actor {
         None => [None, None, None, None],
         Some(a) => {
-            [text(Some(&a.kind)), text(a.id.as_deref()), text(a.name.as_deref()), text(a.email.as_deref())]
+            let id = a.id.as_deref().map(stored_id);
+            [text(Some(&a.kind)), text(id.as_deref()), text(a.name.as_deref()), text(a.email.as_deref())]
         }
     }
 }
@@ -37,7 +37,6 @@ impl Provenance {
         let system = Actor::system();
         let actor = context.actor.as_ref().unwrap_or(&system);
         let effective = context.effective_actor.as_ref().filter(|e| *e != actor);
-        let length = |a: Option<&Actor>| a.and_then(|a| a.id.as_ref()).map_or(0, String::len);
         Ok(Provenance {
             actor: columns(Some(actor)),
             effective: columns(effective),
@@ -45,18 +44,17 @@ impl Provenance {
             access_route: context.access_route.as_deref().map(Kept::inets).transpose()?,
             user_agent: context.user_agent.as_deref().map(Kept::text),
             request_id: context.request_id.as_deref().map(Kept::text),
-            longest_id: length(Some(actor)).max(length(effective)),
         })
     }
 
     /// The eight columns of actor and effective actor, in the table's order.
-    pub fn actors(&self) -> impl Iterator<Item = Option<pg_sys::Datum>> + '_ {
-        self.actor.iter().chain(&self.effective).map(|c| c.as_ref().map(Kept::datum))
+    pub fn actors(&self) -> impl Iterator<Item = Option<Value<'_>>> {
+        self.actor.iter().chain(&self.effective).map(|c| c.as_ref().map(Kept::value))
     }
 
     /// remote_addr, access_route, user_agent, request_id.
-    pub fn request(&self) -> impl Iterator<Item = Option<pg_sys::Datum>> + '_ {
+    pub fn request(&self) -> impl Iterator<Item = Option<Value<'_>>> {
         let all = [&self.remote_addr, &self.access_route, &self.user_agent, &self.request_id];
-        all.into_iter().map(|c| c.as_ref().map(Kept::datum))
+        all.into_iter().map(|c| c.as_ref().map(Kept::value))
     }
 }

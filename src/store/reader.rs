@@ -9,7 +9,8 @@ use super::filter::ID;
 use super::newest::{Entry, Newest};
 use super::partition_query;
 use super::tables::{self, Table};
-use crate::glue::partition::{Fields, Kept, Opened, Partition, View};
+use crate::glue::partition::{Opened, Partition, View};
+use crate::glue::row::{Fields, Kept};
 
 /// What to read. Instants are PostgreSQL's microseconds.
 pub struct Reading<'a> {
@@ -94,8 +95,8 @@ impl Reading<'_> {
             if sink.is_enough(at) {
                 return false;
             }
-            if self.wants(at, id, &row) {
-                sink.take_row(at, id, row);
+            if self.wants(at, id, row) {
+                sink.take_row(at, id, row.keep());
             }
             true
         })

@@ -8,7 +8,8 @@ use super::criteria::{Place, Postings};
 use super::filter::ID;
 use super::tables::Table;
 use crate::glue::index_stream::IndexStream;
-use crate::glue::partition::{Fields, Partition, View};
+use crate::glue::partition::{Partition, View};
+use crate::glue::row::Fields;
 
 /// `event_target` names entries by instant and id: which rows these are is looked up by the instant,
 /// and only where all other filters have an entry of that instant too.

@@ -10,10 +10,6 @@ use crate::glue::backend;
 use crate::glue::spi::{self, Arg};
 use crate::glue::srf::Output;
 
-fn instant(pg_micros: i64) -> Arg {
-    Arg::datum(pg_sys::TIMESTAMPTZOID, Some(pg_sys::Datum::from(pg_micros)))
-}
-
 fn name_of(relation: pg_sys::Oid) -> Result<String, AuditError> {
     backend::relation_label(relation).ok_or_else(|| AuditError::internal("a partition is gone"))
 }
@@ -30,9 +26,10 @@ pub fn remove_expired(
     super::pending::write()?;
     let sql =
         include_str!("../../sql/queries/remove_expired.sql").replace("{partition}", &name_of(partition)?);
-    let args = [instant(clock), instant(since), instant(until), Arg::of(Some(feed::number()?))];
+    let args =
+        [Arg::instant(clock), Arg::instant(since), Arg::instant(until), Arg::of(Some(feed::number()?))];
     let _lifted = Lifted::begin();
-    spi::select_latest(&sql, &args, |rows| rows.iter().try_for_each(|row| output.put(&row)))
+    spi::execute_reading(&sql, &args, |rows| rows.iter().try_for_each(|row| output.put(&row)))
 }
 
 /// Moves the rows of `lower..upper` that are beside the partitions to one of these; how many.
@@ -48,5 +45,5 @@ pub fn move_entries(target: pg_sys::Oid, lower: i64, upper: i64) -> Result<i64, 
         .replace("{source}", &name_of(source)?)
         .replace("{target}", &name_of(target)?);
     let _lifted = Lifted::begin();
-    spi::execute(&sql, &[instant(lower), instant(upper)]).map(|count| count as i64)
+    spi::execute(&sql, &[Arg::instant(lower), Arg::instant(upper)]).map(|count| count as i64)
 }

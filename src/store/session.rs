@@ -3,10 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pgrx::pg_sys;
-
 use crate::glue::backend;
 use crate::glue::identity::{self, Roles};
+use crate::glue::value::Value;
 use crate::glue::varlena::Kept;
 
 /// The columns of a session as it is now.
@@ -19,11 +18,13 @@ thread_local! {
     static SESSION: RefCell<Option<Rc<Session>>> = const { RefCell::new(None) };
 }
 
-/// The session as it is now; what its datums point to lives as long as what is returned.
+/// The session as it is now.
 pub fn current() -> Rc<Session> {
     let roles = identity::roles();
-    let is_it = |s: &&Rc<Session>| s.roles == roles && backend::application_name() == s.application();
-    let known = SESSION.with_borrow(|session| session.as_ref().filter(is_it).cloned());
+    let known = backend::with_application_name(|name| {
+        let is_it = |s: &&Rc<Session>| s.roles == roles && name == s.application();
+        SESSION.with_borrow(|session| session.as_ref().filter(is_it).cloned())
+    });
     known.unwrap_or_else(|| {
         let session = Rc::new(Session::new(roles));
         SESSION.set(Some(session.clone()));
@@ -33,11 +34,10 @@ pub fn current() -> Rc<Session> {
 
 impl Session {
     fn new(roles: Roles) -> Self {
-        let application = backend::application_name();
-        let columns = [
-            Some(Kept::text(&identity::database_user(roles))),
-            (!application.is_empty()).then(|| Kept::text(&String::from_utf8_lossy(application))),
-        ];
+        let application = backend::with_application_name(|name| {
+            (!name.is_empty()).then(|| Kept::text(&String::from_utf8_lossy(name)))
+        });
+        let columns = [Some(Kept::text(&identity::database_user(roles))), application];
         Session { roles, columns }
     }
 
@@ -46,8 +46,8 @@ impl Session {
     }
 
     /// database_user, application_name.
-    pub fn columns(&self) -> impl Iterator<Item = Option<pg_sys::Datum>> + '_ {
-        self.columns.iter().map(|column| column.as_ref().map(Kept::datum))
+    pub fn columns(&self) -> impl Iterator<Item = Option<Value<'_>>> {
+        self.columns.iter().map(|column| column.as_ref().map(Kept::value))
     }
 }
 

@@ -42,7 +42,7 @@ impl SyncPage {
 
 /// What the running query's snapshot has seen of the feed.
 pub fn now() -> Result<Snapshot, AuditError> {
-    let (epoch, _) = feed::epoch_here()?;
+    let (epoch, _) = feed::epoch_here();
     let (next, in_progress) = backend::active_snapshot();
     // After a crash the numbers of transactions that left nothing on disk are given out again.
     backend::flush_wal();
@@ -117,17 +117,15 @@ pub fn refuse_purged(cursor: &SyncCursor, page: &SyncPage, scope: &Scope) -> Res
     };
     let lacks = |purged: Purged| cursor.lacks(&purged) || page.reached.lacks(&purged);
     let sql = include_str!("../../sql/queries/purged_feed.sql");
-    let lacks_any = backend::with_latest_snapshot(|| {
-        spi::select(sql, &[Arg::of(Some(first)), texts(only), texts(but)], |rows| {
-            Ok(rows.iter().any(|row| {
-                lacks(Purged {
-                    feed: row.get(1).unwrap_or(i64::MAX),
-                    and_below: row.get(2).unwrap_or(true),
-                    by: row.get(3).unwrap_or(i64::MAX),
-                    newest: row.datum(4).map_or(i64::MAX, |at| backend::unix_micros(at.value() as i64)),
-                })
-            }))
-        })
+    let lacks_any = spi::select_latest(sql, &[Arg::of(Some(first)), texts(only), texts(but)], |rows| {
+        Ok(rows.iter().any(|row| {
+            lacks(Purged {
+                feed: row.get(1).unwrap_or(i64::MAX),
+                and_below: row.get(2).unwrap_or(true),
+                by: row.get(3).unwrap_or(i64::MAX),
+                newest: row.column(4).map_or(i64::MAX, |at| backend::unix_micros(at.number())),
+            })
+        }))
     })?;
     match lacks_any {
         false => Ok(()),
@@ -148,7 +146,7 @@ fn check(cursor: &SyncCursor, epoch: i16) -> Result<(), AuditError> {
             (backend::is_standby() || newest.next <= backend::next_transaction())
                 && backend::is_in_wal_history(cursor.wal.0, cursor.wal.1)
         }
-        false => newest.epoch < epoch && feed::was_epoch_of(newest.epoch, cursor.home)?,
+        false => newest.epoch < epoch && feed::was_epoch_of(newest.epoch, cursor.home),
     };
     let is_near = cursor.home.0 == feed::here().0;
     if (known || is_near) && cursor.log != feed::log_identity()? {

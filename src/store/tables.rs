@@ -6,6 +6,7 @@ use crate::glue::backend;
 use crate::glue::bounds::Range;
 use crate::glue::log_table::{Column, LogTable, Shape};
 use crate::glue::partition::{self, Opened, Partition};
+use crate::glue::value::Value;
 
 /// A table that entries are written to.
 #[derive(Clone, Copy)]
@@ -59,18 +60,19 @@ const fn optional(name: &'static str, type_oid: pg_sys::Oid) -> Column {
 }
 
 /// inet[], which the bindings leave out.
-const INETARRAYOID: pg_sys::Oid = pg_sys::Oid::from_u32(1041);
+pub const INETARRAYOID: pg_sys::Oid = pg_sys::Oid::from_u32(1041);
 
 /// `audit_log.event`, as `05_storage.sql` makes it.
-pub const EVENT_COLUMNS: [Column; 31] = [
+pub const EVENT_COLUMNS: [Column; 32] = [
     required("occurred_at", pg_sys::TIMESTAMPTZOID),
     required("feed", pg_sys::INT8OID),
     optional("recorded_at", pg_sys::TIMESTAMPTZOID),
-    optional("relation_id", pg_sys::INT4OID),
+    optional("command", pg_sys::INT4OID),
     optional("operation", pg_sys::CHAROID),
     required("id", pg_sys::UUIDOID),
     required("organization_id", pg_sys::TEXTOID),
     required("category", pg_sys::TEXTOID),
+    optional("relation", pg_sys::TEXTOID),
     required("target_type", pg_sys::TEXTOID),
     optional("target_id", pg_sys::TEXTOID),
     optional("target_name", pg_sys::TEXTOID),
@@ -162,9 +164,9 @@ pub fn relation_changed(relation: Option<pg_sys::Oid>) {
 }
 
 /// The columns of a table with values given in their order, as an INSERT takes them.
-pub fn typed(
+pub fn typed<'a>(
     table: Table,
-    values: &[Option<pg_sys::Datum>],
-) -> impl Iterator<Item = (pg_sys::Oid, Option<pg_sys::Datum>)> + '_ {
+    values: &'a [Option<Value<'a>>],
+) -> impl Iterator<Item = (pg_sys::Oid, Option<Value<'a>>)> {
     table.shape().columns.iter().map(|c| c.type_oid).zip(values.iter().copied())
 }

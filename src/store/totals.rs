@@ -1,7 +1,6 @@
 //! How many entries there are, from what is counted already.
 
 use audit_log_model::AuditError;
-use pgrx::pg_sys;
 
 use super::page::Scope;
 use crate::glue::spi::{self, texts, Arg};
@@ -17,8 +16,7 @@ pub fn by_day(
         Scope::Only(ids) => (Some(ids.clone()), &[][..]),
         Scope::AllBut(ids) => (None, ids.as_slice()),
     };
-    let instant = |t: i64| Arg::datum(pg_sys::TIMESTAMPTZOID, Some(pg_sys::Datum::from(t)));
-    let args = [instant(start), instant(end), Arg::of(only), texts(disabled), Arg::of(categories)];
+    let args = [Arg::instant(start), Arg::instant(end), Arg::of(only), texts(disabled), Arg::of(categories)];
     let sql = include_str!("../../sql/queries/count_between.sql");
     spi::select(sql, &args, |rows| Ok(rows.iter().next().and_then(|row| row.get(1)).unwrap_or(0)))
 }

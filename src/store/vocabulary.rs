@@ -7,10 +7,19 @@ use std::rc::Rc;
 use audit_log_model::needle::folded;
 use audit_log_model::{nearest, schema_refs, AuditError};
 use jsonschema::Validator;
+use pgrx::pg_sys;
 use serde_json::Value;
 
-use crate::glue::backend;
-use crate::glue::spi::{self, text};
+use super::signal::Signal;
+use crate::glue::current_rows::{Table, Written};
+use crate::glue::jsonb;
+
+/// Category, target_type, label, description, color, tab, builtin, metadata_schema.
+const CATEGORIES: Table =
+    Table::new(c"category_definition", Written::InPlace, Some(c"category_definition_pkey"));
+/// Code, label.
+const TYPES: Table = Table::new(c"target_type", Written::InPlace, None);
+const ACTOR_TYPES: Table = Table::new(c"actor_type", Written::InPlace, None);
 
 /// What the vocabulary says of a category.
 pub struct Category {
@@ -18,25 +27,48 @@ pub struct Category {
     metadata_schema: Option<String>,
 }
 
+/// Sessions that see very many schemas start over rather than grow.
+const MOST_VALIDATORS: usize = 1_000;
+
 thread_local! {
+    /// Compiled schemas by their text, which says all of them.
     static VALIDATORS: RefCell<HashMap<String, Rc<Validator>>> = RefCell::default();
-    /// The target type each category belongs to, which never changes.
-    static TARGET_TYPES: RefCell<HashMap<String, String>> = RefCell::default();
+    /// The target type each category belongs to.
+    static TARGET_TYPES: RefCell<Option<HashMap<String, String>>> = const { RefCell::new(None) };
+    static SIGNAL: Signal = const { Signal::of(CATEGORIES.name) };
 }
 
 /// Looks a category up; 22023 with the nearest match where there is none.
 pub fn category(code: &str) -> Result<Category, AuditError> {
-    let sql = include_str!("../../sql/queries/category.sql");
-    let found = spi::select_latest(sql, &[text(Some(code))], |rows| {
-        Ok(rows
-            .iter()
-            .next()
-            .and_then(|r| Some(Category { target_type: r.get(1)?, metadata_schema: r.get(2) })))
-    })?;
-    match found {
-        Some(category) => Ok(category),
-        None => Err(unknown("category", code)),
-    }
+    let mut found = None;
+    CATEGORIES.with_text(code, |row| {
+        let schema = row.value(7).map(jsonb::to_text).transpose();
+        found = row.get(1).map(|target_type| schema.map(|schema| (target_type, schema)));
+    });
+    let (target_type, metadata_schema) = found.ok_or_else(|| unknown("category", code))??;
+    Ok(Category { target_type, metadata_schema })
+}
+
+/// The first columns, which are text, of every row of a table.
+fn texts<const COLUMNS: usize>(table: &Table) -> Vec<[String; COLUMNS]> {
+    let mut rows = Vec::new();
+    table.each(|row| rows.push(std::array::from_fn(|column| row.get(column).unwrap_or_default())));
+    rows
+}
+
+/// Category, target type, label, description, color and tab of every category.
+pub fn categories() -> Vec<[String; 6]> {
+    texts(&CATEGORIES)
+}
+
+/// Code and label of every target type.
+pub fn target_types() -> Vec<[String; 2]> {
+    texts(&TYPES)
+}
+
+/// The codes of all actor types; none in a database without the extension.
+pub fn actor_types() -> Vec<String> {
+    texts(&ACTOR_TYPES).into_iter().map(|[code]| code).collect()
 }
 
 /// Checks that codes are in the vocabulary; `field` is named in the error.
@@ -53,23 +85,26 @@ pub fn check(field: &str, codes: &[String]) -> Result<(), AuditError> {
 
 fn known(field: &str) -> Vec<String> {
     let table = match field {
-        "category" | "categories" | "action" => c"category_definition",
-        "actor_type" => c"actor_type",
-        _ => c"target_type",
+        "category" | "categories" | "action" => &CATEGORIES,
+        "actor_type" => &ACTOR_TYPES,
+        _ => &TYPES,
     };
-    backend::codes(table).into_iter().map(|[code]| code).collect()
+    texts(table).into_iter().map(|[code]| code).collect()
 }
 
 /// Whether a target type is the one that a category belongs to.
 pub fn belongs(category: &str, target_type: &str) -> bool {
-    let look = || TARGET_TYPES.with_borrow(|all| all.get(category).map(|own| own == target_type));
-    look()
-        .or_else(|| {
-            let all = backend::codes(c"category_definition");
-            TARGET_TYPES.set(all.into_iter().map(|[category, own]| (category, own)).collect());
-            look()
-        })
-        .unwrap_or(false)
+    let is_own = |all: &HashMap<String, String>| all.get(category).is_some_and(|own| own == target_type);
+    if let Some(known) = TARGET_TYPES.with_borrow(|all| all.as_ref().map(is_own)) {
+        return known;
+    }
+    let moment = SIGNAL.with(Signal::now);
+    let all: HashMap<_, _> = texts(&CATEGORIES).into_iter().map(|[category, own]| (category, own)).collect();
+    let found = is_own(&all);
+    if SIGNAL.with(|signal| signal.is_unchanged_since(moment)) {
+        TARGET_TYPES.set(Some(all));
+    }
+    found
 }
 
 /// The categories that belong to any of several target types.
@@ -77,7 +112,7 @@ pub fn categories_of(target_types: &[String]) -> Vec<String> {
     if target_types.is_empty() {
         return Vec::new();
     }
-    let all = backend::codes(c"category_definition").into_iter();
+    let all = texts(&CATEGORIES).into_iter();
     all.filter(|[_, own]| target_types.contains(own)).map(|[category, _]| category).collect()
 }
 
@@ -87,7 +122,7 @@ pub fn of_page(tab: Option<&str>, action: Option<&str>) -> Result<Vec<String>, A
     let is_called = |category: &str, label: &str| {
         action.as_ref().is_none_or(|(action, called)| category == *action || folded(label) == *called)
     };
-    let all = backend::codes::<6>(c"category_definition").into_iter();
+    let all = categories().into_iter();
     let mut called: Vec<_> = all.filter(|[category, _, label, ..]| is_called(category, label)).collect();
     if let Some((action, _)) = action.filter(|_| called.is_empty()) {
         return Err(unknown("action", action));
@@ -98,9 +133,11 @@ pub fn of_page(tab: Option<&str>, action: Option<&str>) -> Result<Vec<String>, A
     Ok(categories)
 }
 
-/// Forgets what was only true in this transaction, or in an extension that is gone.
-pub fn forget() {
-    TARGET_TYPES.with_borrow_mut(HashMap::clear);
+/// Forgets what may have changed.
+pub fn relation_changed(relation: Option<pg_sys::Oid>) {
+    if SIGNAL.with(|signal| signal.relation_changed(relation)) {
+        TARGET_TYPES.set(None);
+    }
 }
 
 fn unknown(field: &str, code: &str) -> AuditError {
@@ -120,7 +157,7 @@ fn unknown(field: &str, code: &str) -> AuditError {
     };
     let mut known = known(field);
     if field == "action" {
-        known.extend(backend::codes(c"category_definition").into_iter().map(|[_, _, label]| label));
+        known.extend(texts(&CATEGORIES).into_iter().map(|[_, _, label]| label));
     }
     let message = match nearest::nearest(code, known.iter().map(String::as_str)) {
         Some(best) => format!("unknown {noun} \"{code}\"; did you mean \"{best}\"?"),
@@ -167,6 +204,11 @@ fn validator(schema: &str) -> Result<Rc<Validator>, AuditError> {
     let value: Value = serde_json::from_str(schema)
         .map_err(|e| AuditError::internal(format!("a stored metadata_schema is not JSON: {e}")))?;
     let compiled = Rc::new(compile(&value)?);
-    VALIDATORS.with_borrow_mut(|all| all.insert(schema.to_string(), compiled.clone()));
+    VALIDATORS.with_borrow_mut(|all| {
+        if all.len() >= MOST_VALIDATORS {
+            all.clear();
+        }
+        all.insert(schema.to_string(), compiled.clone())
+    });
     Ok(compiled)
 }

@@ -82,12 +82,12 @@ fn serve(place: &Place) {
 
 fn step(entries_came: bool) -> Result<Step, AuditError> {
     let sql = include_str!("../../sql/queries/run_due_task.sql");
-    spi::select_latest(sql, &[Arg::of(Some(entries_came))], |rows| {
+    spi::execute_reading(sql, &[Arg::of(Some(entries_came))], |rows| {
         let row = rows.iter().next();
         if row.as_ref().is_some_and(|row| row.get::<String>(1).is_some()) {
             return Ok(Step::Ran);
         }
-        let next_run = row.and_then(|row| row.datum(2));
-        Ok(next_run.map_or(Step::Busy, |at| Step::Idle(backend::unix_micros(at.value() as i64))))
+        let next_run = row.and_then(|row| row.column(2));
+        Ok(next_run.map_or(Step::Busy, |at| Step::Idle(backend::unix_micros(at.number()))))
     })
 }

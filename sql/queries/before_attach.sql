@@ -1,0 +1,1 @@
+SELECT audit_log.before_attach($1, $2)

@@ -1,0 +1,1 @@
+SELECT audit_log.check_triggers($1)

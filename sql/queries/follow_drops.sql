@@ -1,0 +1,1 @@
+SELECT audit_log.follow_drops($1, $2)
