@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use postgres::types::ToSql;
 use postgres::{Client, Config, NoTls, Row};
 pub use serde_json::{json, Value};
+
+mod waiting;
+pub use waiting::*;
 
 /// A running cluster; listens on a socket in its own directory only.
 pub struct Cluster {
@@ -34,7 +36,13 @@ pub fn bindir() -> PathBuf {
 impl Cluster {
     /// Starts a cluster that stops, and goes away, when this process ends however it ends.
     pub fn start(settings: &[&str], keep_log: Option<&Path>) -> Cluster {
+        Cluster::start_in(&[], settings, keep_log)
+    }
+
+    /// The same with variables in the server's environment.
+    pub fn start_in(environment: &[(&str, &Path)], settings: &[&str], keep_log: Option<&Path>) -> Cluster {
         let output = Command::new(script())
+            .envs(environment.iter().copied())
             .arg("start")
             .arg(bindir())
             .args(settings)
@@ -82,6 +90,11 @@ impl Cluster {
     /// A base backup as a cluster of its own, which is down; "-R" makes it a standby of this one.
     pub fn copy(&self, options: &[&str]) -> Cluster {
         Cluster::kept(&self.manage(&[&["copy"], options].concat()), None)
+    }
+
+    /// A cluster that pg_upgrade made of this one, which is down.
+    pub fn upgrade(&self) -> Cluster {
+        Cluster::kept(&self.manage(&["upgrade"]), None)
     }
 
     fn manage(&self, arguments: &[&str]) -> Vec<u8> {
@@ -282,20 +295,6 @@ pub fn fails(client: &mut Client, sql: &str) -> Failure {
     match client.batch_execute(sql) {
         Ok(()) => panic!("this should have failed: {sql}"),
         Err(e) => Failure::of(e),
-    }
-}
-
-/// Polls until a query answers as expected.
-#[track_caller]
-pub fn wait_for(client: &mut Client, sql: &str, expected: &str) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
-        let now = one(client, sql);
-        if now == expected {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{sql}: {now}, not {expected}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use audit_log_tests::{all, fails, json, one, query, run, unique, Db};
+use audit_log_tests::{all, fails, json, one, patient, query, run, unique, until_it_waits, Db};
 
 use crate::listing::Random;
 use crate::page_truth::{is_exact, people, week};
@@ -108,7 +108,12 @@ fn counting_that_rolls_back_or_is_stopped_has_counted_nothing() {
     db.run(&format!("BEGIN; SAVEPOINT a; {COUNT}; ROLLBACK TO a; {RECORD}; COMMIT"));
     assert_eq!(db.one(UNCOUNTED), "501");
     exact(&mut db, "both were rolled back");
-    db.fails(&format!("SET statement_timeout = 1; {COUNT}; SELECT pg_sleep(1)"));
+    // It does not get to its end: somebody holds up what follows, or it is stopped before.
+    let mut holds = db.session();
+    db.run("CREATE TABLE held ()");
+    run(&mut holds, "BEGIN; LOCK TABLE held");
+    db.run("SET statement_timeout = 200");
+    assert_eq!(db.fails(&format!("{COUNT}; LOCK TABLE held")).sqlstate, "57014");
     db.run("RESET statement_timeout");
     exact(&mut db, "a timeout");
     db.run(COUNT);
@@ -175,16 +180,14 @@ fn two_that_count_wait_for_each_other() {
     db.run("SELECT audit_log.ensure_partitions()");
     db.run(&format!("{RECORD}; BEGIN; {COUNT}"));
     let (mut waits, mut writes) = (db.session(), db.session());
-    run(&mut waits, "SET statement_timeout = '20s'");
+    patient(&mut waits);
+    patient(&mut writes);
     let pid = one(&mut waits, "SELECT pg_backend_pid()");
     thread::scope(|scope| {
         scope.spawn(|| run(&mut waits, COUNT));
-        let blocked = format!("SELECT count(*) FROM pg_locks WHERE pid = {pid} AND NOT granted");
-        while one(&mut writes, &blocked) == "0" {
-            thread::yield_now();
-        }
+        until_it_waits(&mut writes, &pid);
         // Nobody else waits: neither who writes nor who reads.
-        run(&mut writes, &format!("SET lock_timeout = '5s'; {RECORD}"));
+        run(&mut writes, RECORD);
         is_exact(&mut writes, "somebody counts");
         db.run("COMMIT");
     });

@@ -1,11 +1,10 @@
 //! Counts by day, totals and people at every step of writers that commit late, roll back, use savepoints and prepared
 //! transactions, while somebody counts: what the entries themselves say, by the same snapshot.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use audit_log_tests::{one, run, unique, Db};
+use audit_log_tests::{one, pause, run, unique, Db};
 use postgres::Client;
 
 use crate::listing::{instant, same, Random};
@@ -237,22 +236,25 @@ fn at_every_step_of_interleaved_sessions() {
     }
 }
 
+/// Steps of all writers together.
+const ENOUGH: usize = 300;
+
 #[test]
 fn while_sessions_write_and_count_at_once() {
     let db = a_database();
-    let over = AtomicBool::new(false);
-    let until = Instant::now() + Duration::from_millis(2500);
+    let (over, steps) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mut writers: Vec<Writer> = (0..3).map(|_| Writer::new(&db)).collect();
     let mut counters: Vec<Client> = (0..2).map(|_| db.session()).collect();
     let mut reader = db.session();
     thread::scope(|scope| {
         for (n, writer) in writers.iter_mut().enumerate() {
-            let over = &over;
+            let (over, steps) = (&over, &steps);
             scope.spawn(move || {
                 let mut random = Random(40 + n as u64);
                 while !over.load(Ordering::Relaxed) {
                     writer.step(&mut random, false);
-                    thread::sleep(Duration::from_micros(random.next() % 8000));
+                    steps.fetch_add(1, Ordering::Relaxed);
+                    pause(random.next() % 8000);
                 }
                 writer.finish();
             });
@@ -263,7 +265,7 @@ fn while_sessions_write_and_count_at_once() {
                 let mut random = Random(50 + n as u64);
                 while !over.load(Ordering::Relaxed) {
                     run(counter, "SELECT audit_log.count_entries()");
-                    thread::sleep(Duration::from_micros(random.next() % 20_000));
+                    pause(random.next() % 20_000);
                 }
             });
         }
@@ -277,7 +279,7 @@ fn while_sessions_write_and_count_at_once() {
         let _tell = Tell(&over);
         let mut random = Random(60);
         let mut checks = 0;
-        while Instant::now() < until || checks < 20 {
+        while checks < 60 || (steps.load(Ordering::Relaxed) < ENOUGH && checks < 6_000) {
             run(&mut reader, SNAPSHOT);
             agrees(&mut reader, &mut random, "while others write and count");
             // The same snapshot once more, after others have counted on.
@@ -286,6 +288,7 @@ fn while_sessions_write_and_count_at_once() {
             checks += 1;
         }
     });
+    assert!(steps.load(Ordering::Relaxed) >= ENOUGH, "too little happened");
     is_exact(&mut reader, "when all is over");
     run(&mut reader, "SELECT audit_log.count_entries()");
     is_exact(&mut reader, "when all is counted");

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use audit_log_tests::{all, cluster, connect, one, psql, run, unique, Cluster, Db};
+use audit_log_tests::{all, cluster, connect, one, patient, psql, run, unique, until_it_waits, Cluster, Db};
 use postgres::{Client, NoTls};
 
 use crate::activity::{each, exact, COUNT, RECORD};
@@ -98,11 +98,11 @@ fn counted_while_the_first_entry_is_written_after_restoring() {
     let pid = one(&mut counts, "SELECT pg_backend_pid()");
     run(&mut copy, &format!("BEGIN; LOCK TABLE audit_log.event_unplaced IN ACCESS EXCLUSIVE MODE; {RECORD}"));
     thread::scope(|scope| {
-        scope.spawn(|| run(&mut counts, &format!("SET statement_timeout = '20s'; {COUNT}")));
-        let blocked = format!("SELECT count(*) FROM pg_locks WHERE pid = {pid} AND NOT granted");
-        while one(&mut copy, &blocked) == "0" {
-            thread::yield_now();
-        }
+        scope.spawn(|| {
+            patient(&mut counts);
+            run(&mut counts, COUNT);
+        });
+        until_it_waits(&mut copy, &pid);
         run(&mut copy, "COMMIT");
     });
     is_exact(&mut copy, "both are done");

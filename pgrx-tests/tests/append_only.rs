@@ -165,9 +165,9 @@ fn not_by_the_names_of_watched_tables_that_entries_show() {
     refused(
         &mut db,
         &[
-            "UPDATE audit_log.relation_name SET name = 'public.other'",
-            "DELETE FROM audit_log.relation_name",
-            "TRUNCATE audit_log.relation_name",
+            "UPDATE audit_log.relation_change SET relation = 'public.other'",
+            "DELETE FROM audit_log.relation_change",
+            "TRUNCATE audit_log.relation_change",
         ]
         .map(str::to_string),
     );

@@ -303,18 +303,37 @@ fn regclass_does_not_vary_with_search_path_and_quoting() {
 #[test]
 fn settings_survive_an_error_in_the_middle_of_rendering() {
     let mut db = Db::new();
-    db.run("CREATE TABLE deep (id int PRIMARY KEY, at timestamptz, j jsonb[])");
-    db.run("INSERT INTO deep SELECT 1, now(), ARRAY[(repeat('[', 4000) || repeat(']', 4000))::jsonb]; SELECT audit_log.watch('deep')");
+    // A type whose output function refuses every value.
+    db.run(
+        "CREATE TYPE mute; CREATE FUNCTION mute_in(cstring) RETURNS mute IMMUTABLE STRICT LANGUAGE internal AS 'int4in';
+         CREATE FUNCTION mute_out(mute) RETURNS cstring IMMUTABLE STRICT LANGUAGE internal AS 'enum_out';
+         CREATE TYPE mute (INPUT = mute_in, OUTPUT = mute_out, LIKE = int4);
+         CREATE TABLE deep (id int PRIMARY KEY, at timestamptz, m mute); SELECT audit_log.watch('deep')",
+    );
     let mut wild = db.session();
     run(&mut wild, WILD);
     let own = one(&mut wild, OWN_VIEW);
-    let trial = "DO $$ BEGIN INSERT INTO deep SELECT 2, at, j FROM deep; RAISE EXCEPTION 'it was recorded';
-                 EXCEPTION WHEN statement_too_complex THEN NULL; END $$";
-    run(&mut wild, &format!("SET max_stack_depth = '100kB'; BEGIN; {trial}"));
+    let trial = "DO $$ BEGIN INSERT INTO deep VALUES (2, now(), '7'); RAISE EXCEPTION 'it was recorded';
+                 EXCEPTION WHEN invalid_binary_representation THEN NULL; END $$";
+    run(&mut wild, &format!("BEGIN; {trial}"));
     assert_eq!(one(&mut wild, OWN_VIEW), own, "in the transaction");
-    run(&mut wild, "COMMIT; RESET max_stack_depth; INSERT INTO deep SELECT 3, at, j FROM deep");
+    run(&mut wild, "COMMIT; INSERT INTO deep VALUES (3, now(), NULL)");
     assert_eq!(one(&mut wild, OWN_VIEW), own);
     assert_eq!(db.events(), ["insert deep_created 3"]);
+}
+
+#[test]
+fn a_small_stack_does_not_keep_what_was_built_on_a_large_one_from_being_recorded() {
+    let mut db = Db::new();
+    db.run("CREATE TYPE pair AS (a int, j jsonb); CREATE TABLE deep (id int PRIMARY KEY, j jsonb, l jsonb[], p pair)");
+    db.run("INSERT INTO deep SELECT 1, j, ARRAY[j], ROW(1, j)::pair FROM (SELECT (repeat('[', 4000) || repeat(']', 4000))::jsonb AS j) s");
+    db.run("SELECT audit_log.watch('deep')");
+    db.run(
+        "SET max_stack_depth = '100kB'; INSERT INTO deep SELECT 2, j, l, p FROM deep; RESET max_stack_depth",
+    );
+    let kept = "SELECT after -> 'j' = j AND after -> 'l' -> 0 = j AND after -> 'p' -> 'j' = j FROM audit_log.entry, deep d
+                WHERE operation = 'insert' AND d.id = 1";
+    assert_eq!(db.one(kept), "t");
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! Entries are written together when their statement ends: whoever looks finds them all the same, in
 //! the partition of their instant.
 
-use std::thread::{self, sleep};
-use std::time::Duration;
+use std::thread;
 
-use audit_log_tests::{one, psql, run, Db};
+use audit_log_tests::{one, psql, run, until_so, waits, Db};
 use postgres::Client;
 
 const AS_ANN: &str =
@@ -82,10 +81,8 @@ pub fn meanwhile(db: &mut Db, mut session: Client, sql: &str, then: impl FnOnce(
         run(&mut session, &sql);
         session
     });
-    let waits = format!("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = {pid}");
-    while !running.is_finished() && db.one(&waits) == "0" {
-        sleep(Duration::from_millis(5));
-    }
+    let waits = waits(&pid);
+    until_so("the statement ends or waits", || running.is_finished() || db.one(&waits) == "t");
     then(db);
     running.join().expect("the statement succeeds")
 }

@@ -163,7 +163,7 @@ fn tables_that_are_not_append_only() {
         "audit_log.event",
         "audit_log.event_unplaced",
         "audit_log.event_target",
-        "audit_log.relation_name",
+        "audit_log.relation_change",
         &partitions[0],
         &partitions[1],
     ];

@@ -1,11 +1,11 @@
 //! What doctor() says of the worker where the library is preloaded, or is to be: each finding is provoked, and gone when
 //! what it says to do is done.
 
-use audit_log_tests::{one, run, Cluster};
+use audit_log_tests::{one, run, wait_for, Cluster};
 use postgres::Client;
 
 use crate::doctor::{findings, Finding};
-use crate::worker::{created, start, within, SOON};
+use crate::worker_seen::{created, start};
 
 const LAUNCHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'audit_log launcher'";
 
@@ -32,7 +32,7 @@ fn works_after_restart(cluster: &Cluster, database: &str) -> Client {
     cluster.down("fast");
     cluster.up();
     let mut client = cluster.connect(database);
-    within(SOON, &mut client, LAUNCHERS, "1");
+    wait_for(&mut client, LAUNCHERS, "1");
     assert_eq!(of_worker(&mut client), []);
     client
 }
@@ -64,16 +64,15 @@ fn not_running() {
 fn left_out() {
     let cluster = start(&["audit_log.databases=other"]);
     let mut client = created(&cluster, "Hiring, too");
-    within(SOON, &mut client, LAUNCHERS, "1");
+    wait_for(&mut client, LAUNCHERS, "1");
     let finding = only(&mut client, "info", "database left out", "Hiring, too");
     assert!(finding.words.ends_with("(audit_log.databases is \"other\")"), "{finding:?}");
     run(&mut client, &finding.fix);
     run(&mut client, "SELECT pg_reload_conf()");
-    within(SOON, &mut client, "SHOW audit_log.databases", "other, \"Hiring, too\"");
+    wait_for(&mut client, "SHOW audit_log.databases", "other, \"Hiring, too\"");
     assert_eq!(of_worker(&mut client), []);
     // It is served now.
-    within(
-        SOON,
+    wait_for(
         &mut client,
         "SELECT count(*) > 0 FROM audit_log.worker_status WHERE last_success IS NOT NULL",
         "t",

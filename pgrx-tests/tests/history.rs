@@ -218,7 +218,9 @@ fn across_renames_of_the_table() {
         db.all("SELECT operation || ' ' || relation FROM audit_log.history('hr.post', '1')"),
         ["update hr.post", "update hr.post", "insert public.job"]
     );
-    assert_eq!(db.json(&format!("SELECT audit_log.row_at('hr.post', '1', '{t1}')")), job(1, "Cook", 1));
+    // By today's name of the column that was renamed since.
+    let row = db.json(&format!("SELECT audit_log.row_at('hr.post', '1', '{t1}')"));
+    assert_eq!(row, json!({"id": 1, "name": "Cook", "pay": 1}));
     assert_eq!(db.all("SELECT after FROM audit_log.history('job', '1')"), [r#"{"id": 1, "other": "x"}"#]);
     assert_eq!(row_at(&mut db, "1", &t1), Value::Null);
 }

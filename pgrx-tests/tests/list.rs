@@ -25,8 +25,9 @@ fn bad_cursor(db: &mut Db, arguments: &str) {
 #[test]
 fn without_dates_the_last_24_hours_with_the_callers_uncommitted_events() {
     let mut db = Db::new();
-    at(&mut db, "old", "now() - interval '24 hours 1 minute'");
-    at(&mut db, "recent", "now() - interval '23 hours 59 minutes'");
+    // 24 hours before it is listed is later than this.
+    at(&mut db, "old", "now() - interval '24 hours'");
+    at(&mut db, "recent", "now() - interval '23 hours 30 minutes'");
     at(&mut db, "future", "now() + interval '1 hour'");
     db.run("BEGIN; SELECT audit_log.record('job_created', 'mine')");
     assert_eq!(listed(&mut db, ""), ["mine", "recent"]);

@@ -126,8 +126,8 @@ impl Made {
         let feed = (random.next() >> 40) | (random.next() % 3) << 48;
         let event = json!({
             "occurred_at": self.at, "feed": feed, "id": id, "organization_id": self.organization, "category": CATEGORIES[self.category],
-            "recorded_at": random.percent(50).then_some("2025-06-01T00:00:00Z"), "relation_id": (random.of(&["", "1", "999"]).parse::<i32>().ok()),
-            "operation": random.percent(50).then(|| random.of(&["i", "u", "d", "t"])), "target_type": kind, "target_id": target,
+            "recorded_at": random.percent(50).then_some("2025-06-01T00:00:00Z"), "relation": random.percent(60).then(|| random.of(&["public.job", "hr.\"Wörk\""])), "command": random.percent(10).then_some(3),
+            "operation": random.percent(50).then(|| random.of(&["i", "u", "l", "e", "d", "t", "p"])), "target_type": kind, "target_id": target,
             "other_type": (*kind != OF_CATEGORY[self.category]).then_some(kind),
             "target_name": random.percent(30).then_some("☃"), "actor_type": self.actor.0, "actor_id": self.actor.1,
             "effective_actor_type": self.effective.as_ref().map(|e| e.0), "effective_actor_id": self.effective.as_ref().and_then(|e| e.1.as_ref()), "database_user": "direct",

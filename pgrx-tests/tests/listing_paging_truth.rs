@@ -1,8 +1,8 @@
 //! Pages read while others write, commit late, roll back and remove: what was there at the first page comes exactly once.
 
 use std::collections::{HashMap, HashSet};
-use std::thread::{self, sleep};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
 
 use audit_log_tests::{all, run};
 use postgres::Client;
@@ -12,18 +12,24 @@ use crate::listing::{expected, guard, ids, page, requests, same, Month, Random, 
 /// One reader's way through all pages of a request.
 struct Pass {
     what: String,
-    began: Instant,
-    ended: Instant,
+    began: usize,
+    ended: usize,
     /// In the snapshot that the first page was read by.
     there: Vec<String>,
     found: Vec<String>,
 }
 
 /// What was removed: from when on it may have been gone, from when on it was.
-type Removed = HashMap<String, (Instant, Instant)>;
+type Removed = HashMap<String, (usize, usize)>;
+
+/// What comes later in any session has a greater one.
+fn moment() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, SeqCst)
+}
 
 fn pause(random: &mut Random, most: u64) {
-    sleep(Duration::from_micros(random.next() % (most * 1000)));
+    audit_log_tests::pause(random.next() % (most * 1000));
 }
 
 /// A transaction of some entries that takes its time.
@@ -60,7 +66,7 @@ fn write(session: &mut Client, random: &mut Random) {
 /// A transaction that removes entries, as retention would.
 fn remove(session: &mut Client, random: &mut Random, removed: &mut Removed) {
     run(session, "BEGIN");
-    let began = Instant::now();
+    let began = moment();
     let gone = all(session, "DELETE FROM audit_log.event WHERE id IN (SELECT id FROM audit_log.stored_event ORDER BY random() LIMIT 8) RETURNING id");
     run(
         session,
@@ -71,7 +77,8 @@ fn remove(session: &mut Client, random: &mut Random, removed: &mut Removed) {
         return run(session, "ROLLBACK");
     }
     run(session, "COMMIT");
-    removed.extend(gone.into_iter().map(|id| (id, (began, Instant::now()))));
+    let ended = moment();
+    removed.extend(gone.into_iter().map(|id| (id, (began, ended))));
     if random.percent(20) {
         run(session, "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) audit_log.event, audit_log.event_target");
     }
@@ -125,7 +132,7 @@ fn pass(client: &mut Client, random: &mut Random, follow: Follow) -> Pass {
     let which = random.below(requests.len());
     let (request, limit) = (&requests[which], 5 + random.below(40));
     run(client, "BEGIN ISOLATION LEVEL REPEATABLE READ");
-    let began = Instant::now();
+    let began = moment();
     let there = expected(client, request, None, None);
     let first = page(client, request, None, limit);
     run(client, "COMMIT");
@@ -133,7 +140,16 @@ fn pass(client: &mut Client, random: &mut Random, follow: Follow) -> Pass {
     let first = ids(first.entries);
     same(&first, &there[..limit.min(there.len())], &format!("{request:?}"));
     let found = follow(client, request, random, first, cursor);
-    Pass { what: format!("request {which}"), began, ended: Instant::now(), there, found }
+    Pass { what: format!("request {which}"), began, ended: moment(), there, found }
+}
+
+/// A reader, until it goes.
+struct Reads<'a>(&'a AtomicUsize);
+
+impl Drop for Reads<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 /// What is wrong with the passes, and how much happened during them.
@@ -175,45 +191,52 @@ fn judge(passes: &[Pass], removed: &Removed, remaining: &HashSet<String>) -> Ver
     verdict
 }
 
-/// Three readers, three writers and one who removes, for some seconds.
-fn among_writers(seconds: u64, follow: Follow) -> Verdict {
+/// Three readers, three writers and one who removes, until each reader has passed so often, and so many transactions
+/// have written and removed.
+fn among_writers([passes, writes, removals]: [usize; 3], follow: Follow) -> Verdict {
     let mut month = Month::new();
     month.write(700);
     month.db.run(
         "CREATE TABLE job (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY); SELECT audit_log.watch('job')",
     );
     guard(&mut month.db, false);
-    let until = Instant::now() + Duration::from_secs(seconds);
+    let (reading, written, taken) = (AtomicUsize::new(3), AtomicUsize::new(0), AtomicUsize::new(0));
     let (passes, removed) = thread::scope(|scope| {
+        let (reading, written, taken) = (&reading, &written, &taken);
         for seed in 1..4 {
             let (mut session, mut random) = (month.db.session(), Random(seed));
             scope.spawn(move || {
-                while Instant::now() < until {
+                while reading.load(SeqCst) > 0 {
                     write(&mut session, &mut random);
+                    written.fetch_add(1, SeqCst);
                 }
             });
         }
         let (mut session, mut random, mut removed) = (month.db.session(), Random(4), Removed::new());
         let removing = scope.spawn(move || {
-            while Instant::now() < until {
+            while reading.load(SeqCst) > 0 {
                 remove(&mut session, &mut random, &mut removed);
+                taken.fetch_add(1, SeqCst);
                 pause(&mut random, 60);
             }
             removed
         });
-        let reading: Vec<_> = (5..8)
+        let readers: Vec<_> = (5..8)
             .map(|seed| {
                 let (mut session, mut random) = (month.db.session(), Random(seed));
                 scope.spawn(move || {
-                    let mut passes = Vec::new();
-                    while Instant::now() < until {
-                        passes.push(pass(&mut session, &mut random, follow));
+                    // However it ends, the others are told.
+                    let _reads = Reads(reading);
+                    let mut own = Vec::new();
+                    while own.len() < passes || written.load(SeqCst) < writes || taken.load(SeqCst) < removals
+                    {
+                        own.push(pass(&mut session, &mut random, follow));
                     }
-                    passes
+                    own
                 })
             })
             .collect();
-        let passes: Vec<Pass> = reading.into_iter().flat_map(|r| r.join().expect("reads")).collect();
+        let passes: Vec<Pass> = readers.into_iter().flat_map(|r| r.join().expect("reads")).collect();
         (passes, removing.join().expect("removes"))
     });
     guard(&mut month.db, true);
@@ -232,7 +255,7 @@ fn what_is_there_at_the_first_page_comes_exactly_once() {
         disordered,
         written_meanwhile,
         removed_meanwhile,
-    } = among_writers(8, by_cursor);
+    } = among_writers([8, 150, 40], by_cursor);
     assert_eq!((lost, twice, never_there, gone_before, disordered), Default::default());
     let enough = passes > 15 && written_meanwhile > 30 && removed_meanwhile > 10;
     assert!(enough, "too little happened: {passes}, {written_meanwhile}, {removed_meanwhile}");
@@ -241,7 +264,7 @@ fn what_is_there_at_the_first_page_comes_exactly_once() {
 /// The same check finds the faults of the paging that cursors are there to replace.
 #[test]
 fn pages_by_offset_lose_some_and_give_others_twice() {
-    let verdict = among_writers(3, by_offset);
+    let verdict = among_writers([3, 60, 15], by_offset);
     assert!(!verdict.lost.is_empty() && !verdict.twice.is_empty(), "{verdict:?}");
     assert!(verdict.never_there.is_empty() && verdict.gone_before.is_empty(), "{verdict:?}");
 }

@@ -2,9 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use audit_log_tests::{all, one, run, wait_for, Db};
+use audit_log_tests::{all, one, patient, run, until, wait_for, Db};
 use chrono::{TimeDelta, Utc};
 use postgres::{Client, Statement};
 
@@ -13,6 +12,7 @@ use crate::page_truth::{self, expected, import, some_event, week, with_weeks};
 use crate::partitions::{forget_partitions, UNITS};
 use crate::retention_truth::{is_sound, is_tidy, move_all, purge};
 use crate::sync_reading::{of_feed, start_at, By, Found, Reader};
+use crate::sync_writers::AtEnd;
 
 /// Everything that shows entries, by name.
 type Shown = Vec<(String, Vec<String>)>;
@@ -268,7 +268,8 @@ fn to_queries_meanwhile() {
     let before = shown(&mut db.client);
     let mut mover = db.session();
     let mut asking = db.session();
-    run(&mut asking, "SET lock_timeout = '1s'; SET plan_cache_mode = force_generic_plan");
+    patient(&mut asking);
+    run(&mut asking, "SET plan_cache_mode = force_generic_plan");
     // Those that drivers prepare have been planned before.
     let prepared: Vec<Statement> =
         PREPARED.iter().map(|view| asking.prepare(VIEWS[*view].1).expect("prepares")).collect();
@@ -347,15 +348,19 @@ fn writers_and_readers_go_on_meanwhile() {
                     assert_eq!(one(lister, stays), *there, "{unit}");
                 }
             });
-            let until = Instant::now() + Duration::from_secs(60);
+            // However it ends, the others are told.
+            let _over = AtEnd([over]);
             // Until the writers' own entries have a partition, too.
-            while Instant::now() < until {
+            until("all to have a partition", || {
                 run(&mut db.client, "SET client_min_messages = error; SELECT audit_log.run_retention()");
-                if one(&mut db.client, "SELECT audit_log.next_to_move() IS NULL") == "t" {
-                    break;
+                match one(&mut db.client, "SELECT audit_log.next_to_move()").as_str() {
+                    "∅" => Ok(()),
+                    next => Err(next.to_string()),
                 }
-            }
-            thread::sleep(Duration::from_millis(100));
+            });
+            // They write and read on for a while.
+            let there = db.one("SELECT count(*) FROM job");
+            wait_for(&mut db.client, &format!("SELECT count(*) > {there} + 30 FROM job"), "t");
             over.store(true, Ordering::Relaxed);
             writing.into_iter().for_each(|writer| written.extend(writer.join().expect("writes")));
             reading.join().expect("reads");

@@ -6,20 +6,25 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use audit_log_tests::{all, one, run, Cluster};
+use audit_log_tests::{all, at_length, one, run, skipped, until, Cluster};
 use postgres::{Client, NoTls};
 
 use crate::listing::{same, Random};
 use crate::retention_truth::{is_sound, TASKS};
 
 fn rounds() -> usize {
-    if std::env::var_os("AUDIT_LOG_LONG_TESTS").is_some() {
+    if at_length("retention killed at fifty moments") {
         50
     } else {
         12
     }
+}
+
+/// How much the server has written ahead: it tells how far somebody is with their work, however slow they are.
+fn written(client: &mut Client) -> Option<u64> {
+    let sql = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint";
+    Some(client.query_one(sql, &[]).ok()?.get::<_, i64>(0) as u64)
 }
 
 /// A log in which what is of organization `old` expires after 30 days, and `kept` never.
@@ -71,9 +76,9 @@ fn write(client: &mut Client, random: &mut Random, entries: usize) {
     }
 }
 
-/// Works until nothing is left to do, or until it dies; how long it took where it did not.
-fn work(client: &mut Client, by_tasks: bool, doing: &Mutex<&'static str>) -> Option<Duration> {
-    let began = Instant::now();
+/// Works until nothing is left to do, or until it dies; how much it wrote where it did not.
+fn work(client: &mut Client, by_tasks: bool, doing: &Mutex<&'static str>) -> Option<u64> {
+    let began = written(client)?;
     let left = "SELECT EXISTS (SELECT FROM audit_log.expired(clock_timestamp())) OR audit_log.next_to_move() IS NOT NULL OR EXISTS (SELECT FROM audit_log.missing_partitions(clock_timestamp(), NULL))";
     let more =
         |client: &mut Client, sql: &str| -> Option<bool> { Some(client.query_one(sql, &[]).ok()?.get(0)) };
@@ -91,7 +96,7 @@ fn work(client: &mut Client, by_tasks: bool, doing: &Mutex<&'static str>) -> Opt
         }
         *doing.lock().expect("unpoisoned") = "nothing";
         if !more(client, left)? {
-            return Some(began.elapsed());
+            return Some(written(client)? - began);
         }
     }
     panic!(
@@ -140,14 +145,7 @@ fn is_finished(client: &mut Client, when: &str) {
 
 /// A session, once the server has recovered.
 fn recovered(cluster: &Cluster, database: &str) -> Client {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        match cluster.config(database).connect(NoTls) {
-            Ok(client) => return client,
-            Err(e) if Instant::now() > deadline => panic!("the server does not come back: {e}"),
-            _ => thread::sleep(Duration::from_millis(20)),
-        }
-    }
+    until("the server to be back", || cluster.config(database).connect(NoTls).map_err(|e| e.to_string()))
 }
 
 /// Records until it dies, too; what was committed.
@@ -181,17 +179,21 @@ fn killed_at_any_moment() {
         let mut worker = cluster.connect("mortal");
         let mut writer = cluster.connect("mortal");
         let pid = one(&mut worker, "SELECT pg_backend_pid()");
-        drop(client);
-        let delay = usual.as_micros() as usize * (1 + random.below(100)) / if by_tasks { 2500 } else { 110 };
-        let (finished, written, at) = thread::scope(|scope| {
+        // A part of what it usually writes.
+        let share = usual * (1 + random.below(100) as u64) / if by_tasks { 2500 } else { 110 };
+        let mut watcher = client;
+        let (finished, committed, at) = thread::scope(|scope| {
             let working = scope.spawn(|| work(&mut worker, by_tasks, &doing));
             let writing = scope.spawn(move || record(&mut writer, round));
             // In the midst of one task after the other, or of it all.
             let target = TASKS[round / 2 % TASKS.len()];
             while by_tasks && *doing.lock().expect("unpoisoned") != target && !working.is_finished() {
-                thread::sleep(Duration::from_micros(100));
+                thread::yield_now();
             }
-            thread::sleep(Duration::from_micros(delay as u64));
+            let from = written(&mut watcher).expect("nobody is killed yet");
+            while written(&mut watcher).expect("nobody is killed yet") < from + share
+                && !working.is_finished()
+            {}
             let at = *doing.lock().expect("unpoisoned");
             match round % 3 {
                 2 => cluster.down("immediate"),
@@ -206,19 +208,19 @@ fn killed_at_any_moment() {
             *killed.entry(at).or_default() += 1;
         }
         client = recovered(&cluster, "mortal");
-        let when = format!("round {round}, killed {at} after {delay} µs");
+        let when = format!("round {round}, killed {at} after {share} bytes");
         nothing_is_half_done(&mut client, &when);
         let mut found = all(
             &mut client,
             &format!("SELECT target_id FROM audit_log.entry WHERE target_id ~ '^w{round}-' ORDER BY id"),
         );
         // One may have been committed and not acknowledged.
-        found.truncate(written.len().max(found.len().saturating_sub(1)));
-        same(&found, &written, &when);
+        found.truncate(committed.len().max(found.len().saturating_sub(1)));
+        same(&found, &committed, &when);
         work(&mut client, by_tasks, &doing).expect("nobody was killed");
         is_finished(&mut client, &when);
     }
-    println!("usually {usual:?}; killed in {killed:?}");
+    println!("usually {usual} bytes; killed in {killed:?}");
     assert!(killed.values().sum::<usize>() > rounds() / 2, "too few died at work: {killed:?}");
     cluster.stop();
 }
@@ -274,9 +276,10 @@ fn where_the_disk_is_full() {
     let small = match Small::mount(&cluster) {
         Ok(small) => small,
         Err(why) => {
-            return eprintln!(
-            "SKIPPED: what retention does on a full disk is not tested, no file system can be mounted: {why}"
-        )
+            return skipped(
+                "what retention does on a full disk",
+                &format!("no file system can be mounted: {why}"),
+            )
         }
     };
     let mut admin = cluster.connect("postgres");

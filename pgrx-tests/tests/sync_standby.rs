@@ -1,16 +1,15 @@
 //! Reading on a hot standby behind a primary that writes, and going on with the same cursors after its promotion.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread::{self, sleep};
-use std::time::{Duration, Instant};
+use std::thread;
 
-use audit_log_tests::{one, query, run, wait_for, Cluster};
+use audit_log_tests::{one, query, run, until, wait_for, Cluster};
 use postgres::Client;
 
 use crate::listing::Random;
 use crate::sync_dump::expired;
 use crate::sync_reading::{ids, of_feed, record, start, start_at, By, Reader, WATCHED};
-use crate::sync_writers::{pause, Committed, Writer};
+use crate::sync_writers::{pause, AtEnd, Committed, Writer};
 
 const DB: &str = "postgres";
 
@@ -57,12 +56,24 @@ fn promote(standby: &mut Client) {
 fn read(clusters: &[&Cluster], mut reader: Reader, seed: u64, done: &AtomicBool) -> Reader {
     let (mut clients, mut random): (Vec<Client>, _) =
         (clusters.iter().map(|cluster| cluster.connect(DB)).collect(), Random(seed));
-    while !done.load(Relaxed) {
+    let mut take = |reader: &mut Reader| {
         let which = random.below(clients.len());
         let most = if random.percent(20) { random.below(4) } else { usize::MAX };
         reader.take(&mut clients[which], most);
         pause(&mut random, 20);
+    };
+    while !done.load(Relaxed) {
+        take(&mut reader);
     }
+    // However slow it was beside the others.
+    until("it has read some", || {
+        take(&mut reader);
+        if reader.found.len() > 50 {
+            Ok(())
+        } else {
+            Err(reader.found.len().to_string())
+        }
+    });
     reader
 }
 
@@ -82,7 +93,7 @@ fn track(cluster: &Cluster, done: &AtomicBool) -> (Reader, Vec<String>) {
                 tracked.found.len()
             ));
         }
-        sleep(Duration::from_millis(20));
+        audit_log_tests::pause(20_000);
     }
     (tracked, appeared)
 }
@@ -114,9 +125,10 @@ fn readers_of_a_standby_go_on_after_its_promotion() {
         &mut prepared,
         "BEGIN; INSERT INTO job VALUES ('prepared'); PREPARE TRANSACTION 'over the promotion'",
     );
-    let until = Instant::now() + Duration::from_secs(4);
+    let enough = AtomicBool::new(false);
     let (mut readers, (mut tracked, appeared)) = thread::scope(|scope| {
-        let (committed, done) = (&committed, &done);
+        let (committed, done, enough) = (&committed, &done, &enough);
+        let _enough = AtEnd([enough, done]);
         let reading: Vec<_> = readers
             .into_iter()
             .enumerate()
@@ -128,14 +140,16 @@ fn readers_of_a_standby_go_on_after_its_promotion() {
         let writing: Vec<_> = (0..4)
             .map(|n| {
                 let mut writer = Writer::new(&format!("w{n}"), primary.connect(DB), 40 + n, committed);
-                scope.spawn(move || writer.write_until(until))
+                scope.spawn(move || writer.write_until(enough))
             })
             .collect();
         // Half of the time snapshots overflow; then there is less in progress.
-        sleep(Duration::from_secs(2));
+        committed.until(200);
         of_long.extend(long.step());
         run(&mut long.session, "COMMIT");
-        committed.add(std::mem::take(&mut of_long));
+        committed.add(of_long.clone());
+        committed.until(of_long.len() + 500);
+        enough.store(true, Relaxed);
         let written: Vec<_> = writing.into_iter().map(|writer| writer.join()).collect();
         done.store(true, Relaxed);
         written.into_iter().for_each(|writer| writer.expect("writes"));

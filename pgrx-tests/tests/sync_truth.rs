@@ -1,27 +1,29 @@
 //! Readers among eight writers and a transaction that stays open: every committed entry comes exactly once to each.
 //!
-//! AUDIT_LOG_LONG_TESTS in the environment makes it a minute.
+//! AUDIT_LOG_LONG_TESTS in the environment makes it ten times as many.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
-use std::thread::{self, sleep};
-use std::time::{Duration, Instant};
+use std::thread;
 
-use audit_log_tests::{one, query, run, unique, Db};
+use audit_log_tests::{at_length, one, query, run, unique, until, Db};
 use postgres::Client;
 
 use crate::listing::Random;
 use crate::sync_reading::{ids, of_feed, start, watched, By, Differences, Found, Reader};
-use crate::sync_writers::{pause, Committed, Writer};
+use crate::sync_writers::{pause, AtEnd, Committed, Writer};
 
 const WRITERS: u64 = 8;
 
-/// How long all of it takes, and how long one transaction stays open.
-fn durations() -> (Duration, Duration) {
-    let (whole, open) = if std::env::var_os("AUDIT_LOG_LONG_TESTS").is_some() { (60, 30) } else { (12, 6) };
-    (Duration::from_secs(whole), Duration::from_secs(open))
+/// How many entries are committed before, while and after one transaction stays open.
+fn amounts() -> [usize; 3] {
+    let times = if at_length("sync and feed among many more writes") { 10 } else { 1 };
+    [150, 500, 300].map(|few| few * times)
 }
+
+/// So often each reader by a cursor crashes at least.
+const CRASHES: usize = 6;
 
 /// What a reader has, while it reads.
 struct Progress {
@@ -59,8 +61,7 @@ struct Outcome {
     syncing: Vec<Progress>,
     feed: Progress,
     naive: Vec<Progress>,
-    /// What was committed while the transaction was open and did not come to a reader before it ended.
-    delayed: Vec<String>,
+    /// What was committed while the transaction was open, all of which came to readers before it ended.
     committed_meanwhile: usize,
     /// What feed showed of that time.
     not_held_back: usize,
@@ -81,7 +82,8 @@ fn read(db: &str, mut reader: Reader, seed: u64, progress: &Progress, done: &Ato
             client = audit_log_tests::connect(db, "postgres");
             *progress.crashes.lock().expect("reads") += 1;
         } else if count == 0 {
-            if was_done {
+            // However few its turns were beside the others'.
+            if was_done && *progress.crashes.lock().expect("reads") >= CRASHES {
                 return;
             }
             pause(&mut random, 40);
@@ -93,8 +95,7 @@ fn read(db: &str, mut reader: Reader, seed: u64, progress: &Progress, done: &Ato
 fn track(db: &str, progress: &Progress, total: &Mutex<Option<usize>>) -> Vec<String> {
     let (mut client, mut random) = (audit_log_tests::connect(db, "postgres"), Random(21));
     let (mut position, mut found, mut appeared) = (String::new(), 0, Vec::new());
-    let deadline = Instant::now() + Duration::from_secs(60) + durations().0;
-    loop {
+    until("everything to come to feed", || {
         let rows = of_feed(&mut client, "feed", &position, 1 + random.below(100) as i64);
         progress.add(&rows);
         found += rows.len();
@@ -107,12 +108,13 @@ fn track(db: &str, progress: &Progress, total: &Mutex<Option<usize>>) -> Vec<Str
         if behind != found as i64 {
             appeared.push(format!("{behind} up to {position}, where {found} were read"));
         }
-        let total = *total.lock().expect("counted");
-        if total.is_some_and(|all| found >= all) || Instant::now() > deadline {
-            return appeared;
-        }
         pause(&mut random, 100);
-    }
+        match *total.lock().expect("counted") {
+            Some(all) if found >= all => Ok(()),
+            total => Err(format!("{found} of {total:?}")),
+        }
+    });
+    appeared
 }
 
 /// Reads entry by something that is no good for it.
@@ -131,7 +133,7 @@ fn misread(db: &str, mut last: String, progress: &Progress, done: &AtomicBool) {
         }
         let found = |row: &postgres::Row| Found { id: row.get(0), position: row.get(1), target: row.get(2) };
         progress.add(&rows.iter().map(found).collect::<Vec<_>>());
-        sleep(Duration::from_millis(30));
+        audit_log_tests::pause(30_000);
     }
 }
 
@@ -157,17 +159,8 @@ impl Elsewhere {
     }
 }
 
-/// Lets the readers end, also where a writer failed.
-struct AtEnd<'a>(&'a AtomicBool);
-
-impl Drop for AtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
-}
-
 fn among_writers() -> Outcome {
-    let ((whole, open), mut db) = (durations(), watched());
+    let ([before, meanwhile, after], mut db) = (amounts(), watched());
     let setup = ids(&mut db.client, "true");
     let (name, committed, done) = (db.name.clone(), Committed::default(), AtomicBool::new(false));
     let total: Mutex<Option<usize>> = Mutex::new(None);
@@ -184,13 +177,13 @@ fn among_writers() -> Outcome {
     .collect();
     let feed = Progress::of("feed");
     let naive = [Progress::of("occurred_at"), Progress::of("position")];
-    let until = Instant::now() + whole;
+    let enough = AtomicBool::new(false);
     let mut outcome = thread::scope(|scope| {
-        let (name, committed, done, total) = (&name, &committed, &done, &total);
+        let (name, committed, done, total, enough) = (&name, &committed, &done, &total, &enough);
         for (seed, (reader, progress)) in readers.iter().enumerate() {
             scope.spawn(move || read(name, reader.clone(), seed as u64, progress, done));
         }
-        let _done = AtEnd(done);
+        let _done = AtEnd([enough, done]);
         let feed = &feed;
         let tracking = scope.spawn(move || track(name, feed, total));
         for progress in &naive {
@@ -200,28 +193,31 @@ fn among_writers() -> Outcome {
         let writing: Vec<_> = (0..WRITERS)
             .map(|n| {
                 let mut writer = Writer::new(&format!("w{n}"), db.session(), 100 + n, committed);
-                scope.spawn(move || writer.write_until(until))
+                scope.spawn(move || writer.write_until(enough))
             })
             .collect();
         // One that stays open, with more subtransactions than a snapshot lists.
-        sleep((whole - open) / 4);
+        committed.until(before);
         let mut long = Writer::new("long", db.session(), 99, committed);
         run(&mut long.session, "BEGIN");
         let elsewhere = Elsewhere::begin();
         let mut of_long = long.savepoints(80);
         of_long.extend(long.step());
         let earlier: HashSet<String> = committed.targets().into_iter().collect();
-        sleep(open);
+        committed.until(committed.count() + meanwhile);
         of_long.extend(long.step());
         let mut meanwhile = committed.targets();
         meanwhile.retain(|target| !earlier.contains(target));
-        let delayed = still_lacking(&readers, &meanwhile);
+        // It is open still: nobody's entries wait for it.
+        have(&readers, &meanwhile);
         let own = one(&mut long.session, "SELECT pg_current_xact_id()").parse::<u64>().expect("a number");
         let not_held_back =
             feed.found().iter().filter(|found| found.position > format!("0001{own:012x}")).count();
         run(&mut long.session, "COMMIT");
         committed.add(of_long);
         elsewhere.end();
+        committed.until(committed.count() + after);
+        enough.store(true, Relaxed);
         writing.into_iter().for_each(|writer| writer.join().expect("writes"));
         let of_writers = format!("id <> ALL ('{{{}}}')", setup.join(","));
         let all = ids(&mut db.client, "true");
@@ -238,7 +234,6 @@ fn among_writers() -> Outcome {
             syncing: Vec::new(),
             feed: Progress::of(""),
             naive: Vec::new(),
-            delayed,
             committed_meanwhile: meanwhile.len(),
             not_held_back,
             appeared_behind: tracking.join().expect("tracks"),
@@ -252,21 +247,21 @@ fn among_writers() -> Outcome {
     outcome
 }
 
-/// Waits for readers to have some entries; what one of them still lacks in the end.
-fn still_lacking(readers: &[(Reader, Progress)], targets: &[String]) -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_secs(60) + durations().0;
-    loop {
+/// Waits for readers to have some entries, and says what one still lacks where they never come.
+#[track_caller]
+fn have(readers: &[(Reader, Progress)], targets: &[String]) {
+    until("readers to have what was committed", || {
         let mut lacking = Vec::new();
         for (reader, progress) in readers {
             let has: HashSet<String> = progress.found().into_iter().map(|found| found.target).collect();
             let wanted = targets.iter().filter(|t| t.starts_with(reader.organization.unwrap_or_default()));
             lacking.extend(wanted.filter(|t| !has.contains(*t)).map(|t| format!("{}: {t}", progress.who)));
         }
-        if lacking.is_empty() || Instant::now() > deadline {
-            return lacking;
+        match lacking.len() {
+            0 => Ok(()),
+            _ => Err(format!("{lacking:?}")),
         }
-        sleep(Duration::from_millis(50));
-    }
+    });
 }
 
 /// One run for all that is asserted of it.
@@ -295,8 +290,7 @@ fn every_committed_entry_comes_exactly_once() {
 
 #[test]
 fn a_transaction_that_stays_open_delays_only_its_own_entries() {
-    let Outcome { delayed, committed_meanwhile, syncing, all, .. } = outcome();
-    assert_eq!(delayed, &Vec::<String>::new());
+    let Outcome { committed_meanwhile, syncing, all, .. } = outcome();
     assert!(*committed_meanwhile > 100, "too little happened: {committed_meanwhile} of {}", all.len());
     // Its own came late, and all of them.
     let found = syncing[0].found();

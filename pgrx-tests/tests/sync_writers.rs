@@ -1,11 +1,10 @@
 //! Writers for those who read meanwhile: sleeping in transactions, with savepoints, rolling back, preparing.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::Mutex;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use audit_log_tests::{run, unique};
+use audit_log_tests::{run, unique, until};
 use postgres::Client;
 
 use crate::listing::Random;
@@ -20,6 +19,20 @@ impl Committed {
         targets.into_iter().for_each(|target| *all.entry(target).or_default() += 1);
     }
 
+    /// How many entries there are.
+    pub fn count(&self) -> usize {
+        self.0.lock().expect("no writer failed").values().sum()
+    }
+
+    /// Waits until there are so many.
+    #[track_caller]
+    pub fn until(&self, entries: usize) {
+        until(&format!("{entries} entries"), || match self.count() {
+            few if few < entries => Err(few.to_string()),
+            _ => Ok(()),
+        });
+    }
+
     /// One for each entry.
     pub fn targets(&self) -> Vec<String> {
         let all = self.0.lock().expect("no writer failed");
@@ -30,8 +43,17 @@ impl Committed {
     }
 }
 
+/// However something ends, others are told.
+pub struct AtEnd<'a, const N: usize>(pub [&'a AtomicBool; N]);
+
+impl<const N: usize> Drop for AtEnd<'_, N> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|flag| flag.store(true, Relaxed));
+    }
+}
+
 pub fn pause(random: &mut Random, most_millis: u64) {
-    sleep(Duration::from_micros(random.next() % (most_millis * 1000)));
+    audit_log_tests::pause(random.next() % (most_millis * 1000));
 }
 
 /// A session that writes.
@@ -157,10 +179,10 @@ impl<'a> Writer<'a> {
         self.committed.add(targets);
     }
 
-    /// Writes until then, and leaves nothing undecided.
+    /// Writes until told to stop, and leaves nothing undecided.
     #[track_caller]
-    pub fn write_until(&mut self, then: Instant) {
-        while Instant::now() < then {
+    pub fn write_until(&mut self, enough: &AtomicBool) {
+        while !enough.load(Relaxed) {
             self.write();
             pause(&mut self.random, 160);
         }

@@ -1,14 +1,13 @@
 //! Which databases the background worker serves, and that nobody who creates, renames or drops one meets it there.
 
-use std::thread::{self, sleep};
-use std::time::{Duration, Instant};
+use std::thread;
 
-use audit_log_tests::{all, one, run, Cluster};
+use audit_log_tests::{all, one, pause, run, until_it_waits, wait_for, Cluster};
 use postgres::Client;
 
-use crate::worker::{
-    complaints, create, created, has_no_complaints, next_round, quoted, start, within, ALL_RAN,
-    HAS_PARTITIONS, PURGED, SOON,
+use crate::worker_seen::{
+    complaints, create, created, endless, first, has_no_complaints, hasten, is_at_work, is_idle,
+    is_looked_at, next_round, quoted, start, Witness, ALL_RAN, HAS_PARTITIONS, PURGED,
 };
 
 /// Changes a setting of the server, as an administrator would.
@@ -25,51 +24,74 @@ fn last_runs(clients: &mut [Client]) -> Vec<String> {
         .collect()
 }
 
+/// The witness is served all the time, and by its turns the others had theirs.
 #[track_caller]
-fn are_served(clients: &mut [Client], served: &[bool]) {
+fn are_served(witness: &mut Witness, clients: &mut [Client], served: &[bool]) {
     // What was at work when the setting changed ends.
-    sleep(Duration::from_millis(1_200));
+    witness.all_had_a_turn();
     let before = last_runs(clients);
     for (client, _) in clients.iter_mut().zip(served).filter(|(_, served)| **served) {
         next_round(client);
     }
-    sleep(Duration::from_millis(2_200));
+    witness.all_had_a_turn();
     let ran: Vec<bool> = last_runs(clients).iter().zip(&before).map(|(now, then)| now != then).collect();
     assert_eq!(ran, served);
+}
+
+/// Makes a task of each due: a worker that came would run it.
+fn are_due(clients: &mut [Client]) {
+    for client in clients {
+        run(client, "UPDATE audit_log.worker_task SET next_run_at = now() WHERE task = 'partitions'");
+    }
 }
 
 #[test]
 fn it_serves_the_databases_that_are_named_from_a_reload_on() {
     let names = ["jobs", "Jobs", "Sales, EU", "it's \"quoted\"", " x "];
-    let cluster = start(&["audit_log.retention_interval=1s", "audit_log.databases=nothing"]);
+    let cluster = start(&["audit_log.retention_interval=1s", "audit_log.databases=witness"]);
     let mut admin = cluster.connect("postgres");
     let mut clients = names.map(|name| created(&cluster, name));
-    sleep(Duration::from_secs(2));
+    let mut witness = Witness::named(&cluster, "witness");
+    witness.all_had_a_turn();
     assert_eq!(last_runs(&mut clients), ["∅"; 5]);
     for (databases, served) in [
         ("*", [true; 5]),
-        ("jobs, \"Sales, EU\"", [true, false, true, false, false]),
-        ("Jobs,\"it's \"\"quoted\"\"\",\" x \",Sales", [false, true, false, true, true]),
-        ("", [false; 5]),
-        (" jobs , nowhere, jobs ,,", [true, false, false, false, false]),
+        ("jobs, \"Sales, EU\",witness", [true, false, true, false, false]),
+        ("witness,Jobs,\"it's \"\"quoted\"\"\",\" x \",Sales", [false, true, false, true, true]),
+        ("witness", [false; 5]),
+        (" jobs , nowhere, jobs ,witness,", [true, false, false, false, false]),
     ] {
         set(&mut admin, "audit_log.databases", databases);
-        are_served(&mut clients, &served);
+        are_served(&mut witness, &mut clients, &served);
     }
+    // None at all, neither the witness: the next setting is one that it sees, and until then nobody was served.
+    set(&mut admin, "audit_log.databases", "");
+    is_idle(&mut admin);
+    let before = last_runs(&mut clients);
+    let of_witness = witness.last_run();
+    for _ in 0..3 {
+        are_due(&mut clients);
+        is_idle(&mut admin);
+    }
+    assert_eq!((last_runs(&mut clients), witness.last_run()), (before, of_witness));
     // A database's name is that of now.
-    set(&mut admin, "audit_log.databases", "other");
+    set(&mut admin, "audit_log.databases", "other, witness");
     drop(clients);
-    sleep(Duration::from_millis(1_500));
+    wait_for(
+        &mut admin,
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = 'jobs' AND backend_type = 'client backend'",
+        "0",
+    );
     run(&mut admin, "ALTER DATABASE jobs RENAME TO other");
     let mut other = [cluster.connect("other")];
-    are_served(&mut other, &[true]);
+    are_served(&mut witness, &mut other, &[true]);
     // Nor are those served that are templates, or that nobody may connect to.
     run(&mut admin, "ALTER DATABASE other IS_TEMPLATE true");
-    are_served(&mut other, &[false]);
+    are_served(&mut witness, &mut other, &[false]);
     run(&mut admin, "ALTER DATABASE other IS_TEMPLATE false; ALTER DATABASE other ALLOW_CONNECTIONS false");
-    are_served(&mut other, &[false]);
+    are_served(&mut witness, &mut other, &[false]);
     run(&mut admin, "ALTER DATABASE other ALLOW_CONNECTIONS true");
-    are_served(&mut other, &[true]);
+    are_served(&mut witness, &mut other, &[true]);
     has_no_complaints(&cluster);
     cluster.stop();
 }
@@ -85,80 +107,46 @@ fn an_interval_counts_from_a_reload_on() {
          SELECT audit_log.record('job_created', occurred_at => now() - n * interval '2 days')
          FROM generate_series(1, 3) n; COMMIT",
     );
-    within(SOON, &mut client, HAS_PARTITIONS, "1");
-    within(SOON, &mut client, "SELECT count(*) FROM audit_log.uncounted", "0");
-    within(SOON, &mut client, "SELECT count(*) FROM audit_log.event_unplaced", "0");
-    sleep(Duration::from_secs(3));
+    wait_for(&mut client, HAS_PARTITIONS, "1");
+    wait_for(&mut client, "SELECT count(*) FROM audit_log.uncounted", "0");
+    wait_for(&mut client, "SELECT count(*) FROM audit_log.event_unplaced", "0");
+    is_looked_at(&mut client);
     let left = "SELECT count(*) FROM audit_log.entry WHERE category = 'job_created'";
     assert_eq!(one(&mut client, left), "3", "0 is never");
     let purging =
         "SELECT count(last_run) FROM audit_log.worker_status WHERE task IN ('clear', 'drop', 'tidy')";
     assert_eq!(one(&mut client, purging), "0");
     set(&mut admin, "audit_log.retention_interval", "1h");
-    within(SOON, &mut client, left, "0");
+    wait_for(&mut client, left, "0");
     assert_eq!(one(&mut client, PURGED), "3");
     // It looks once more whether there is anything left.
     let is_over =
         "SELECT next_run > now() + interval '30 minutes' FROM audit_log.worker_status WHERE task = 'clear'";
-    within(SOON, &mut client, is_over, "t");
+    wait_for(&mut client, is_over, "t");
     // From an hour to a second, and to never.
     let record = "SELECT audit_log.record('job_created', occurred_at => now() - interval '2 days')";
     run(&mut client, record);
-    sleep(Duration::from_secs(3));
+    is_looked_at(&mut client);
     assert_eq!(one(&mut client, left), "1", "an hour is not over");
     set(&mut admin, "audit_log.retention_interval", "1s");
-    within(SOON, &mut client, left, "0");
+    wait_for(&mut client, left, "0");
     set(&mut admin, "audit_log.retention_interval", "0");
-    sleep(Duration::from_millis(1_500));
-    assert_eq!(one(&mut client, &purging.replace("last_run", "next_run")), "0", "never");
+    wait_for(&mut client, &purging.replace("last_run", "next_run"), "0");
+    is_looked_at(&mut client);
     run(&mut client, record);
-    sleep(Duration::from_secs(3));
+    is_looked_at(&mut client);
     assert_eq!(one(&mut client, left), "1", "0 is never");
     has_no_complaints(&cluster);
     cluster.stop();
 }
 
-/// From now on a step of a task takes so long.
-pub fn slow(client: &mut Client, task: &str, seconds: u32) {
-    let sql = format!(
-        "CREATE OR REPLACE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql
-         AS 'BEGIN PERFORM pg_catalog.pg_sleep({seconds}); RETURN NEW; END';
-         CREATE OR REPLACE TRIGGER slow BEFORE INSERT OR UPDATE ON audit_log.worker_task FOR EACH ROW
-         WHEN (NEW.task = '{task}') EXECUTE FUNCTION public.slow()"
-    );
-    run(client, &sql);
-}
-
-/// From now on it does not; a step that is at work is ended.
-pub fn hasten(client: &mut Client) {
-    run(
-        client,
-        "CREATE OR REPLACE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
-         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE backend_type = 'audit_log worker' AND datname = current_database()",
-    );
-}
-
-pub fn at_work(database: &str) -> String {
-    format!(
-        "SELECT count(*) FROM pg_stat_activity
-         WHERE backend_type = 'audit_log worker' AND datname = '{database}' AND wait_event = 'PgSleep'"
-    )
-}
-
-/// Waits until the worker is in the middle of a slow step of a database.
-#[track_caller]
-pub fn is_at_work(admin: &mut Client, database: &str) {
-    within(SOON, admin, &at_work(database), "1");
-}
-
-/// A database whose worker is in the middle of a long step.
+/// A database whose worker is in the middle of a step that does not end.
 fn busy(cluster: &Cluster, admin: &mut Client, name: &str) {
-    slow(&mut created(cluster, name), "clear", 60);
+    endless(&mut created(cluster, name), "clear");
     is_at_work(admin, name);
 }
 
-/// Each has to be done at once, though a worker is in the middle of a long step.
+/// Each is done though a worker is in the middle of a step that would not end: it is told to.
 #[test]
 fn a_long_step_holds_up_nobody_who_drops_renames_copies_or_moves_a_database() {
     let cluster = start(&["audit_log.retention_interval=1s", "allow_in_place_tablespaces=on"]);
@@ -173,15 +161,13 @@ fn a_long_step_holds_up_nobody_who_drops_renames_copies_or_moves_a_database() {
         ("forced", "DROP DATABASE forced WITH (FORCE)", &[]),
     ] {
         busy(&cluster, &mut admin, name);
-        let begin = Instant::now();
         run(&mut admin, sql);
-        assert!(begin.elapsed() < Duration::from_secs(4), "{sql} took {:?}", begin.elapsed());
         left.iter().for_each(|name| hasten(&mut cluster.connect(name)));
     }
     // Those that are still there are served again.
     for name in ["Renamed, too", "copied", "copy", "a b", "copy_too", "moved"] {
         let mut client = cluster.connect(name);
-        within(90, &mut client, ALL_RAN, "t");
+        wait_for(&mut client, ALL_RAN, "t");
         next_round(&mut client);
     }
     // They were told to end, those of the copies by this test.
@@ -198,8 +184,15 @@ fn who_may_not_drop_a_database_does_not_stop_its_worker() {
     let mut admin = cluster.connect("postgres");
     run(&mut admin, "CREATE ROLE nobody LOGIN CREATEDB");
     let mut nobody = cluster.config("postgres").user("nobody").connect(postgres::NoTls).expect("connects");
-    slow(&mut created(&cluster, "jobs"), "clear", 6);
-    is_at_work(&mut admin, "jobs");
+    // It waits for this session, which is another one than those that try.
+    let mut client = created(&cluster, "jobs");
+    wait_for(&mut client, ALL_RAN, "t");
+    run(&mut client, "SELECT pg_advisory_lock(1)");
+    first(&mut client, "clear", "pg_advisory_xact_lock_shared(1)");
+    let worker =
+        "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE backend_type = 'audit_log worker' AND datname = 'jobs' AND wait_event = 'advisory'";
+    wait_for(&mut admin, &format!("SELECT ({worker}) <> 0"), "t");
+    let pid = one(&mut admin, worker);
     for sql in [
         "DROP DATABASE jobs",
         "ALTER DATABASE jobs RENAME TO other",
@@ -209,8 +202,11 @@ fn who_may_not_drop_a_database_does_not_stop_its_worker() {
         let refused = audit_log_tests::fails(&mut nobody, sql);
         assert_eq!(refused.sqlstate, "42501", "{sql}: {refused}");
     }
-    let mut client = cluster.connect("jobs");
-    within(SOON, &mut client, ALL_RAN, "t");
+    assert_eq!(one(&mut admin, worker), pid, "it was told to end");
+    until_it_waits(&mut admin, &pid);
+    run(&mut client, "SELECT pg_advisory_unlock(1)");
+    next_round(&mut client);
+    wait_for(&mut client, ALL_RAN, "t");
     has_no_complaints(&cluster);
     cluster.stop();
 }
@@ -223,7 +219,7 @@ fn databases_come_and_go_while_it_works_in_them() {
     let template = |n: usize| format!("Template, {n}");
     for n in 0..3 {
         let mut client = created(&cluster, &template(n));
-        within(SOON, &mut client, ALL_RAN, "t");
+        wait_for(&mut client, ALL_RAN, "t");
     }
     thread::scope(|scope| {
         for n in 0..3 {
@@ -234,7 +230,7 @@ fn databases_come_and_go_while_it_works_in_them() {
                 for round in 0..8 {
                     let (copy, renamed) = (format!("copy_{n}"), quoted(&format!("renamed, {n}")));
                     run(&mut admin, &format!("CREATE DATABASE {copy} TEMPLATE {template}"));
-                    sleep(Duration::from_millis(200 * round));
+                    pause(200_000 * round);
                     run(&mut admin, &format!("ALTER DATABASE {copy} RENAME TO {renamed}"));
                     run(&mut admin, &format!("DROP DATABASE {renamed}"));
                 }
