@@ -1,0 +1,1 @@
+"""Writes the permutation specs and what must come of them."""
