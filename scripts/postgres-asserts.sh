@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # postgres-asserts.sh MAJOR: builds a PostgreSQL server whose assertions are on, with headers, into
-# target/postgres/MAJOR-asserts, from the source package of this Debian release. JOBS says how many
-# compilers run at once. Needs root only if a build tool is missing, and touches no installed server.
+# target/postgres/MAJOR-asserts, from the source package of this Debian release, or of a newer one where this has none.
+# JOBS says how many compilers run at once. Needs root only if a build tool is missing, and touches no installed server.
+# PostgreSQL's own regression and isolation tests stay beside it, in target/postgres/MAJOR-asserts/suites.
 source "$(dirname "$0")/lib.sh"
 
 major=${1:-}
 case $major in 15 | 16 | 17 | 18) ;; *) die "postgres-asserts.sh MAJOR, which is 15 to 18" ;; esac
 home="$project/target/postgres/$major-asserts"
-if [ -e "$home/ready" ]; then exit 0; fi
+if [ -e "$home/ready" ] && [ -e "$home/suites/ready" ]; then exit 0; fi
 command -v apt-get > /dev/null || die "the source is taken from Debian's packages, and there is no apt-get"
 
 say "PostgreSQL $major with assertions into target/postgres/$major-asserts"
@@ -35,9 +36,28 @@ Acquire::Languages "none";
 END
 cd "$work"
 note "fetching the source"
-apt-get -qq -c apt/conf update
-versions=$(apt-cache -c apt/conf showsrc --only-source "postgresql-$major" | sed -n 's/^Version: //p' | sort -ruV || true)
-[ -n "$versions" ] || die "this release's source packages have no postgresql-$major"
+find_versions() {
+    apt-get -qq -c apt/conf update
+    versions=$(apt-cache -c apt/conf showsrc --only-source "postgresql-$major" 2> /dev/null | sed -n 's/^Version: //p' | sort -ruV || true)
+}
+find_versions
+if [ -z "$versions" ]; then
+    note "this release has no source of postgresql-$major: asking those to come"
+    # The main archive only: neither updates nor security have releases to come.
+    for list in apt/sources/*.sources; do
+        awk 'BEGIN { RS = ""; ORS = "\n\n" } /\nURIs: [^\n]*debian\/?(\n|$)/' "$list" | sed -E 's/^Suites:.*/Suites: trixie forky sid/' > "$list.new"
+        mv "$list.new" "$list"
+    done
+    for list in apt/sources/*.list; do
+        if [ -e "$list" ]; then
+            sed -nE 's/^(deb-src (\[[^]]*\] )?[^ ]*debian\/?) [^ ]+ .*/\1/p' "$list" | sort -u |
+                while read -r source; do for suite in trixie forky sid; do echo "$source $suite main"; done; done > "$list.new"
+            mv "$list.new" "$list"
+        fi
+    done
+    find_versions
+fi
+[ -n "$versions" ] || die "no source package postgresql-$major is known here"
 # An index may name a version that the mirror does not have: then the one before it.
 for version in $versions; do
     if apt-get -qq -c apt/conf source --download-only "postgresql-$major=$version" 2>> log; then break; fi
@@ -90,5 +110,14 @@ build_make -C contrib
 rm -rf "$home"
 build_make install
 build_make -C contrib install
-touch "$home/ready"
+build_make -C src/test/regress
+build_make -C src/test/isolation
+mkdir "$home/suites"
+cp -r src/test/regress src/test/isolation "$home/suites/"
+# contrib/spi's, which the regression tests load from where regress.so is.
+for library in refint autoinc; do
+    if [ -e "contrib/spi/$library.so" ]; then cp "contrib/spi/$library.so" "$home/suites/regress/"; fi
+done
+find "$home/suites" -name '*.o' -delete
+touch "$home/suites/ready" "$home/ready"
 note "$("$home/bin/postgres" --version)"
