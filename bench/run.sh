@@ -5,8 +5,10 @@
 # target/bench/listing.
 # run.sh sync [OPTION …]: what reading costs by sync, feed and export, on the same log.
 # run.sh purge [OPTION …]: what dropping an expired partition takes, and who waits for it, in a throwaway cluster.
+# run.sh ddl [OPTION …]: what DDL costs that is about no watched table, in a throwaway cluster.
+# run.sh catch [OPTION …]: what EXCEPTION blocks in loops cost where their table is watched, in a throwaway cluster.
 # Builds a release into a server copy of its own, target/bench/postgres; with --bindir DIR that server is
-# used as it is. capture and purge take --shared-buffers SIZE, 2GB by default. Results go to --out DIR, or target/bench/results. All options: run.sh capture --help, run.sh list --help,
+# used as it is. capture, purge and catch take --shared-buffers SIZE, 2GB by default. Results go to --out DIR, or target/bench/results. All options: run.sh capture --help, run.sh list --help,
 # run.sh sync --help
 source "$(dirname "$0")/../scripts/lib.sh"
 
@@ -15,8 +17,8 @@ venv="$bench/venv"
 
 command=${1:-}
 case $command in
-    capture | instructions | list | sync | purge) shift ;;
-    *) die "run.sh capture [OPTION …] | instructions [--accept] [--each-index] | list [OPTION …] | sync [OPTION …] | purge [OPTION …]" ;;
+    capture | instructions | list | sync | purge | catch | ddl) shift ;;
+    *) die "run.sh capture [OPTION …] | instructions [--accept] [--each-index] | list [OPTION …] | sync [OPTION …] | purge [OPTION …] | catch [OPTION …] | ddl [OPTION …]" ;;
 esac
 bindir=
 out="$bench/results"
@@ -75,7 +77,7 @@ if ! cmp -s "$project/bench/requirements.txt" "$venv/requirements.txt"; then
         --requirement "$project/bench/requirements.txt"
     cp "$project/bench/requirements.txt" "$venv/requirements.txt"
 fi
-declare -A package=([capture]=capture [list]=listing [sync]=syncing [purge]=purging)
+declare -A package=([capture]=capture [list]=listing [sync]=syncing [purge]=purging [catch]=catching [ddl]=ddl)
 driver() { PYTHONPATH="$project/bench" PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m "${package[$command]}" "$@"; }
 # Wrong options, and --help, before anything is built.
 driver --check "${options[@]}"

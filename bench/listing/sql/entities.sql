@@ -87,15 +87,6 @@ CREATE TABLE bench.image AS
 SELECT n::integer, to_jsonb(j) - 'id' - 'n' AS image
 FROM (SELECT row_number() OVER (ORDER BY id) - 1 AS n, * FROM jobs LIMIT 512) j;
 
--- Names watched tables have had: what entries of captured rows refer to.
-INSERT INTO audit_log.relation_name (id, lineage, name)
-SELECT n, n, 'public.' || target_type
-FROM (SELECT 1000 + row_number() OVER (ORDER BY target_type) AS n, target_type
-      FROM bench.category WHERE weight > 0 GROUP BY target_type) types;
-ALTER TABLE bench.pool ADD COLUMN relation_id integer;
-UPDATE bench.pool p SET relation_id = r.id FROM audit_log.relation_name r
-WHERE r.name = 'public.' || p.target_type AND r.id > 1000;
-
 -- Logins bound to one organization each: the largest, and one of a middling size.
 DO $$
 DECLARE

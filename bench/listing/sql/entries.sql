@@ -30,7 +30,7 @@ WITH drawn AS (
          a.address, a.user_agent,
          CASE WHEN r.impersonated < 0.05 AND a.id IS NOT NULL THEN u.id END AS support_id,
          u.name AS support_name, u.email AS support_email,
-         100000 + p.before_first + floor((p.size + 1) ^ r.target_rank)::integer - 1 AS target, p.label, p.relation_id, i.image,
+         100000 + p.before_first + floor((p.size + 1) ^ r.target_rank)::integer - 1 AS target, p.label, i.image,
          CASE WHEN r.further < 0.2
               THEN 100000 + jobs.before_first + floor((jobs.size + 1) ^ r.job_rank)::integer - 1 END AS job,
          CASE WHEN r.further < 0.06
@@ -46,18 +46,17 @@ WITH drawn AS (
   ORDER BY r.n OFFSET 0
 )
 INSERT INTO audit_log.event (
-  occurred_at, feed, relation_id, operation, id, organization_id, category, target_type, target_id, target_name,
+  occurred_at, feed, operation, id, organization_id, category, relation, target_type, target_id, target_name,
   actor_type, actor_id, actor_name, actor_email,
   effective_actor_type, effective_actor_id, effective_actor_name, effective_actor_email,
   targets, before, after, metadata, remote_addr, user_agent, request_id, database_user, application_name, other_type)
 SELECT timestamptz 'epoch' + w.us * interval '1 microsecond',
        %(feed)s::bigint + w.n / %(per_transaction)s,
-       CASE WHEN w.operation IS NOT NULL THEN w.relation_id END,
        w.operation,
        -- A UUIDv7 as the extension makes it: milliseconds, version and microseconds, variant, counter, 50 random bits.
        ('0' || to_hex(w.us / 1000) || to_hex(28672 + w.us %% 1000 * 4)
          || to_hex((-9223372036854775808) + (w.shared::bigint << 50) + (w.random & 1125899906842623)))::uuid,
-       w.organization_id, w.category_code, w.target_type, w.target::text,
+       w.organization_id, w.category_code, CASE WHEN w.operation IS NOT NULL THEN 'public.' || w.target_type END, w.target_type, w.target::text,
        CASE WHEN w.target %% 5 > 0 THEN w.label || ' ' || w.target END,
        -- Who is impersonated is the effective actor, support the one who really acted.
        CASE WHEN w.support_id IS NULL THEN w.actor_type ELSE 'support' END,

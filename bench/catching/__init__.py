@@ -1,0 +1,1 @@
+"""What catching errors in loops costs: make bench-catch."""

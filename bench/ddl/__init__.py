@@ -1,0 +1,1 @@
+"""What DDL costs that is about no watched table, beside a database without the extension."""
