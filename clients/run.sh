@@ -82,4 +82,5 @@ if grep -nE 'leak|TRAP:|PANIC:|was terminated by signal|panicked at' "$dir/log" 
     die "the server's log shows a fault"
 fi
 say "${#run[@]} readers read what was written, in $((SECONDS - begun)) seconds"
-for reader in "${skipped[@]}"; do note "left out, as it could not be installed: $reader"; done
+for reader in "${skipped[@]}"; do note "skipped, as it could not be installed: $reader"; done
+if [ ${#skipped[@]} = 0 ]; then note "nothing was skipped"; else note "skipped: ${#skipped[@]}"; fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts Debian's pg_cron into the unpacked server target/postgres/15, for a test of scheduling by it.
-# Where Debian's package is not to be had, says so; the test then has nothing to test.
+# Where Debian's package is not to be had, says so; the test then counts as skipped.
 source "$(dirname "$0")/lib.sh"
 
 home=$project/target/postgres/15
@@ -15,7 +15,7 @@ chmod 777 "$work"
 cd "$work"
 download() { apt-get download -qq postgresql-15-cron > /dev/null 2>&1; }
 if ! download && ! { as_root apt-get update -qq && download; }; then
-    note "not to be had here: how retention runs from it is not tested"
+    note "not to be had here: the test of retention from it is skipped"
     exit 0
 fi
 dpkg-deb -x postgresql-15-cron_*.deb unpacked

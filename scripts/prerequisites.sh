@@ -14,6 +14,8 @@ need python3 'command -v python3'
 need python3-pip 'python3 -m pip --version'
 need tzdata 'test -d /usr/share/zoneinfo/Etc'
 need procps 'command -v ps'
+# A test makes a locale of its own.
+need locales 'test -e /usr/share/i18n/charmaps/ANSI_X3.4-1968.gz'
 need util-linux 'command -v runuser'
 # What the unpacked servers are linked with.
 library() { need "$1" "ldconfig -p | grep '$2 '"; }
