@@ -70,12 +70,20 @@ COMMENT ON COLUMN audit_log.watched.ignore IS 'Columns that are not recorded.';
 COMMENT ON COLUMN audit_log.watched.redact IS 'Columns whose change is recorded without the value.';
 COMMENT ON COLUMN audit_log.watched.capture IS 'changes, full or keys.';
 
-CREATE FUNCTION audit_log.relation_label(relation regclass) RETURNS text
-  LANGUAGE sql STABLE
+CREATE FUNCTION audit_log.qualified_name(schema text, name text) RETURNS text
+  LANGUAGE sql STABLE PARALLEL SAFE
   SET search_path = pg_catalog, pg_temp
   SET quote_all_identifiers = off
 AS $$
-  SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
+  SELECT pg_catalog.format('%I.%I', schema, name)
+$$;
+COMMENT ON FUNCTION audit_log.qualified_name(text, text) IS 'A table''s name as entries carry it, schema.table, the same in every session. Internal.';
+
+CREATE FUNCTION audit_log.relation_label(relation regclass) RETURNS text
+  LANGUAGE sql STABLE
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT audit_log.qualified_name(n.nspname, c.relname)
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.oid = relation
 $$;

@@ -4,24 +4,27 @@
 CREATE FUNCTION audit_log.label_of(relation text, path name[]) RETURNS text
   LANGUAGE plpgsql STABLE
   SET search_path = pg_catalog, pg_temp
-  SET quote_all_identifiers = off
 AS $$
 DECLARE
   parts text[];
   found text;
 BEGIN
   PERFORM audit_log.require_reader();
-  parts := pg_catalog.parse_ident(relation);
+  BEGIN
+    parts := pg_catalog.parse_ident(relation);
+  EXCEPTION WHEN invalid_parameter_value THEN
+    parts := '{}';
+  END;
   IF pg_catalog.cardinality(parts) = 3 AND parts[1] = pg_catalog.current_database() THEN
     parts := parts[2:];
   END IF;
   IF pg_catalog.cardinality(parts) = 2 THEN
-    RETURN pg_catalog.format('%I.%I', parts[1], parts[2]);
+    RETURN audit_log.qualified_name(parts[1], parts[2]);
   ELSIF pg_catalog.cardinality(parts) <> 1 THEN
     RAISE EXCEPTION '"%" is not the name of a table', relation
       USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: relation', HINT = 'Give it as schema.table.';
   END IF;
-  SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) INTO found
+  SELECT audit_log.qualified_name(n.nspname, c.relname) INTO found
   FROM pg_catalog.unnest(path) WITH ORDINALITY AS p(schema, place)
   JOIN pg_catalog.pg_namespace n ON n.nspname = p.schema
   JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = parts[1]
@@ -29,19 +32,19 @@ BEGIN
   IF found IS NULL THEN
     SELECT l.label INTO found
     FROM pg_catalog.unnest(path) WITH ORDINALITY AS p(schema, place)
-    CROSS JOIN LATERAL (SELECT pg_catalog.format('%I.%I', p.schema, parts[1]) AS label) l
+    CROSS JOIN LATERAL (SELECT audit_log.qualified_name(p.schema, parts[1]) AS label) l
     WHERE EXISTS (SELECT FROM audit_log.relation_change c WHERE c.relation = l.label OR c.previous = l.label)
     ORDER BY p.place LIMIT 1;
   END IF;
   IF found IS NULL THEN
     RAISE EXCEPTION 'relation "%" does not exist, and the audit log knows none of that name', relation
-      USING ERRCODE = '42P01', DETAIL = 'code: invalid_input',
+      USING ERRCODE = '22023', DETAIL = E'code: invalid_input\nfield: relation',
             HINT = 'Give a dropped table as schema.table; SELECT DISTINCT relation FROM audit_log.entry lists those that have entries.';
   END IF;
   RETURN found;
 END
 $$;
-COMMENT ON FUNCTION audit_log.label_of(text, name[]) IS 'The name schema.table of a table, found in some schemas where it is given without one, even if it was dropped. 42P01 where nobody knows it. Internal.';
+COMMENT ON FUNCTION audit_log.label_of(text, name[]) IS 'The name schema.table of a table, found in some schemas where it is given without one, even if it was dropped. 22023 where nobody knows it. Internal.';
 
 CREATE FUNCTION audit_log.named_relation(label text) RETURNS oid
   LANGUAGE sql STABLE
@@ -90,24 +93,24 @@ AS $$
 #variable_conflict use_column
 DECLARE
   wanted text := audit_log.stored_id(history_of.target_id);
-  names text[];
+  root text;
 BEGIN
   PERFORM audit_log.require_reader();
-  SELECT pg_catalog.array_agg(DISTINCT p.name) INTO names FROM audit_log.name_periods(audit_log.root_label(history_of.label)) p;
+  root := audit_log.root_label(history_of.label);
   RETURN QUERY
+    WITH period AS MATERIALIZED (SELECT * FROM audit_log.name_periods(root))
     SELECT e.* FROM audit_log.entry e
     JOIN (SELECT v.occurred_at, v.id, v.relation FROM audit_log.stored_event v
-          WHERE v.target_id = wanted AND v.relation = ANY (names)
+          WHERE v.target_id = wanted AND v.relation IN (SELECT p.name FROM period p)
           UNION
           -- The update that gave the row another key names this one as a related target.
           SELECT v.occurred_at, v.id, v.relation FROM audit_log.stored_event_target t
           JOIN audit_log.stored_event v ON v.occurred_at = t.occurred_at AND v.id = t.event_id
           WHERE t.target_id = wanted AND t.target_type = v.target_type
-            AND v.operation IN ('u', 'l', 'e') AND v.relation = ANY (names)
+            AND v.operation IN ('u', 'l', 'e') AND v.relation IN (SELECT p.name FROM period p)
             AND v.targets @> pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('id', wanted, 'relation', 'related'))) h
       ON h.occurred_at = e.occurred_at AND h.id = e.id
-    WHERE EXISTS (SELECT FROM audit_log.name_periods(audit_log.root_label(history_of.label)) p
-                  WHERE p.name = h.relation AND h.occurred_at > p.since AND h.occurred_at <= p.until)
+    WHERE EXISTS (SELECT FROM period p WHERE p.name = h.relation AND h.occurred_at > p.since AND h.occurred_at <= p.until)
     ORDER BY e.occurred_at DESC, e.id DESC;
 END
 $$;
@@ -126,4 +129,4 @@ CREATE FUNCTION audit_log.history(relation text, target_id text) RETURNS SETOF a
 BEGIN ATOMIC
   SELECT h.* FROM audit_log.history_of(audit_log.label_of(relation, pg_catalog.current_schemas(true)), target_id) h;
 END;
-COMMENT ON FUNCTION audit_log.history(text, text) IS 'The same by the table''s name, also where it was dropped or renamed since, or is in a schema that the caller may not use: schema.table, or a name in search_path. 42P01 where nobody knows the name.';
+COMMENT ON FUNCTION audit_log.history(text, text) IS 'The same by the table''s name, also where it was dropped or renamed since, or is in a schema that the caller may not use: schema.table, or a name in search_path. 22023 where nobody knows the name.';

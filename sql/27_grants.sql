@@ -22,7 +22,7 @@ GRANT EXECUTE ON FUNCTION
   audit_log.row_at(text, text, timestamptz),
   audit_log.imported_record(uuid), audit_log.key_text(text[]), audit_log.stored_id(text),
   -- Called by the above as the caller; none tells anything the caller may not know.
-  audit_log.require_reader(), audit_log.my_organizations(), audit_log.label_of(text, name[]), audit_log.relation_label(regclass),
+  audit_log.require_reader(), audit_log.my_organizations(), audit_log.label_of(text, name[]), audit_log.relation_label(regclass), audit_log.qualified_name(text, text),
   audit_log.history_of(text, text), audit_log.row_at_of(text, text, timestamptz),
   -- PostgreSQL copies the trigger to partitions in the name of whoever makes them.
   audit_log.capture()
@@ -39,7 +39,8 @@ GRANT EXECUTE ON FUNCTION
   audit_log.names_of(text, text, text, text, text, text, text, text, text, jsonb), audit_log.entry_json(audit_log.entry), audit_log.column_names(jsonb),
   audit_log.relation_label(regclass), audit_log.named_relation(text), audit_log.root_label(text), audit_log.name_periods(text), audit_log.relation_changes(text),
   audit_log.row_json(regclass, record), audit_log.live_row(regclass, text), audit_log.row_events(text, text), audit_log.place_of(audit_log.row_event[], uuid),
-  audit_log.was_paused(text, timestamptz, timestamptz), audit_log.mapped_state(jsonb, jsonb), audit_log.names_today(text, timestamptz), audit_log.refuse_rebuild(text, text, text),
+  audit_log.was_paused(text, timestamptz, timestamptz), audit_log.mapped_state(jsonb, jsonb), audit_log.names_today(text, timestamptz), audit_log.names_then(jsonb, text[]),
+  audit_log.changed_columns(jsonb, text[]), audit_log.names_across(jsonb, jsonb, boolean), audit_log.refuse_rebuild(text, text, text),
   audit_log.row_before(text, text, timestamptz), audit_log.row_after(text, text, timestamptz)
 TO audit_log_reader, audit_log_bound;
 
@@ -77,7 +78,7 @@ DECLARE
 BEGIN
   FOREACH t IN ARRAY ARRAY[
     'audit_log.category_deprecation', 'audit_log.organization_setting', 'audit_log.organization_seen', 'audit_log.organization_switch', 'audit_log.relation_change',
-     'audit_log.feed_epoch', 'audit_log.log_identity', 'audit_log.event_unplaced', 'audit_log.event_target_unplaced',
+    'audit_log.feed_epoch', 'audit_log.log_identity', 'audit_log.event_unplaced', 'audit_log.event_target_unplaced',
     'audit_log.idempotency', 'audit_log.read_binding', 'audit_log.activity_unplaced', 'audit_log.named_unplaced', 'audit_log.counted_until',
     'audit_log.partition_setting', 'audit_log.retention_rule', 'audit_log.legal_hold', 'audit_log.purged_until', 'audit_log.purged_feed', 'audit_log.examined']::regclass[]
   LOOP

@@ -297,6 +297,7 @@ fn public_has_the_schema_set_context_and_the_reading_functions() {
         "history_of",
         "label_of",
         "my_organizations",
+        "qualified_name",
         "relation_label",
         "require_reader",
         "row_at_of",

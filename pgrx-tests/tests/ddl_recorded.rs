@@ -392,3 +392,49 @@ fn a_stay_in_a_disabled_organization_is_admitted() {
         ["insert a", "update a", "update a"]
     );
 }
+
+#[test]
+fn a_partition_that_had_a_watch_of_its_own_takes_its_rows_along_when_it_is_dropped() {
+    let mut db = Db::new();
+    db.run(
+        "CREATE TABLE q (a int PRIMARY KEY, b text) PARTITION BY LIST (a); CREATE TABLE q2 (a int PRIMARY KEY, b text);
+         SELECT audit_log.watch('q'), audit_log.watch('q2'); ALTER TABLE q ATTACH PARTITION q2 FOR VALUES IN (2);
+         INSERT INTO q VALUES (2, 'x')",
+    );
+    let row = "SELECT coalesce(audit_log.row_at('q', '2', clock_timestamp())::text, 'gone')";
+    assert_eq!(db.one(row), r#"{"a": 2, "b": "x"}"#);
+    db.run("DROP TABLE q2");
+    assert_eq!(db.one(row), "gone");
+}
+
+#[test]
+fn drops_and_renames_are_told_whatever_the_session_quotes() {
+    let mut db = job();
+    let mut seen = 1;
+    let there = db.one("SELECT clock_timestamp()");
+    db.run("SET quote_all_identifiers = on; ALTER TABLE job RENAME TO task; DROP TABLE task; RESET quote_all_identifiers");
+    let targets: Vec<String> = told(&mut db, &mut seen).into_iter().map(|(_, target, _)| target).collect();
+    assert_eq!(targets, ["public.task", "public.task"]);
+    let row =
+        |at: &str| format!("SELECT coalesce(audit_log.row_at('public.task', '1', {at}) ->> 'title', 'gone')");
+    assert_eq!(db.one(&row(&format!("'{there}'"))), "Cook");
+    assert_eq!(db.one(&row("clock_timestamp()")), "gone");
+}
+
+#[test]
+fn an_organization_first_seen_in_a_truncate_is_known_by_that() {
+    let mut db = job();
+    db.run(r#"BEGIN; SELECT audit_log.set_context('{"organization": "newcomer"}'); TRUNCATE job; COMMIT"#);
+    assert_eq!(db.all("SELECT id FROM audit_log.organization ORDER BY 1"), ["default", "newcomer"]);
+    assert_eq!(db.one("SELECT count(*) FROM audit_log.list(organization => 'newcomer')"), "1");
+}
+
+#[test]
+fn a_name_that_is_none_is_refused_with_what_to_do() {
+    let mut db = job();
+    for name in ["nowhere", "", "a.b.c.d", "1st table", "\"open"] {
+        for call in [format!("history('{name}', '1')"), format!("row_at('{name}', '1', now())")] {
+            db.fails(&format!("SELECT * FROM audit_log.{call}")).is("22023", "invalid_input");
+        }
+    }
+}

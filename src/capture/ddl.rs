@@ -51,7 +51,6 @@ fn after(call: &EventTriggerCall) -> Result<(), AuditError> {
     if call.makes_plain_table() {
         return Ok(());
     }
-    let caller = identity::current_user();
     let objects = spi::select_latest(include_str!("../../sql/queries/commanded_objects.sql"), &[], |rows| {
         Ok(rows
             .iter()
@@ -61,8 +60,9 @@ fn after(call: &EventTriggerCall) -> Result<(), AuditError> {
     let alteration = call.alteration();
     let of_class = |class| objects.iter().filter(move |(of, _)| *of == class).map(|(_, oid)| *oid);
     if of_class(pg_sys::TriggerRelationId).next().is_some() {
-        let caller = spi::text(Some(&caller));
-        spi::execute(include_str!("../../sql/queries/check_triggers.sql"), &[caller])?;
+        let caller = identity::current_user();
+        let args = [spi::text(Some(&caller))];
+        spi::execute(include_str!("../../sql/queries/check_triggers.sql"), &args)?;
     }
     if alteration.adds_partition && of_class(pg_sys::RelationRelationId).any(is_of_log) {
         spi::execute(include_str!("../../sql/queries/guard_partitions.sql"), &[])?;

@@ -213,7 +213,10 @@ impl Change<'_> {
     ) -> Result<Option<(Cow<'a, str>, StoredOperation)>, AuditError> {
         let of = |row| self.organization_of(row, context);
         let operation = StoredOperation::from(self.operation);
-        let (new, old) = (self.new.map(of), self.old.map(of));
+        // What it is called by is not rendered twice where it is the same.
+        let may_differ = self.plan.organization.is_some_and(|at| self.changed[at]);
+        let old = self.old.filter(|_| may_differ || self.new.is_none());
+        let (new, old) = (self.new.map(of), old.map(of));
         match (new, old) {
             (Some(new), Some(old)) if new != old => {
                 Ok(match (organization::enabled(&new)?, organization::enabled(&old)?) {

@@ -19,7 +19,7 @@ use crate::glue::backend;
 use crate::glue::memory::with_current;
 use crate::glue::spi::{self, Arg};
 use crate::glue::trigger::TriggerCall;
-use crate::store::{append, context};
+use crate::store::{append, context, organization};
 
 /// A TRUNCATE of partitioned tables that is going on, at one depth of nesting.
 struct Command {
@@ -89,6 +89,8 @@ fn truncated(relation: pg_sys::Oid) -> Result<(), AuditError> {
     let context = context::current()?;
     // Whatever the organization is: it empties everybody's rows.
     let organization = context.organization();
+    // One first seen by that is known by it.
+    organization::enabled(organization)?;
     let options = &watch.options;
     let rule = options.rules.iter().find(|r| r.on == Operation::Truncate);
     let category = rule.map_or(options.default_category(Operation::Truncate), |r| r.category.as_str());

@@ -350,8 +350,8 @@ pub fn composite<'a>(
     let null = pg_sys::Datum::from(0);
     let mut values: Vec<pg_sys::Datum> = columns.iter().map(|c| c.map_or(null, Value::datum)).collect();
     let mut nulls: Vec<bool> = columns.iter().map(Option::is_none).collect();
-    // SAFETY: the type is the relation's own; as many values as it has columns, or none at all. What is in
-    // toast tables stays there.
+    // What is in toast tables stays there.
+    // SAFETY: the type is the relation's own; as many values as it has columns, or none at all.
     memory.run(|| unsafe {
         let row_type = pg_sys::get_rel_type_id(relation);
         let desc = pg_sys::lookup_rowtype_tupdesc_copy(row_type, -1);

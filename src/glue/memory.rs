@@ -57,8 +57,8 @@ impl Drop for Switched {
 
 /// Gives the memory that is current, which stays while something goes on in it.
 pub fn with_current<T>(run: impl FnOnce(&Arena) -> T) -> T {
-    // SAFETY: a plain variable; what runs here empties no context but those that it owns itself, and none of
-    // those is current outside of it.
+    // What runs here empties no context but those that it owns itself, and none of those is current outside of it.
+    // SAFETY: a plain variable.
     run(&Arena(unsafe { pg_sys::CurrentMemoryContext }))
 }
 

@@ -194,8 +194,7 @@ impl Renderer {
     /// The value is an array of this renderer's element type.
     unsafe fn array<'a>(&self, out: &mut ContainerWriter, value: Value<'a>, memory: &'a Arena) {
         let Renderer::Array { element, renderer, length, by_value, align } = self else { return };
-        // SAFETY: by contract; deconstruct_array fills both vectors with `count` items, which are parts of the
-        // array.
+        // SAFETY: by contract; deconstruct_array fills both vectors with `count` items, parts of the array.
         unsafe {
             let array: *mut pg_sys::ArrayType = value.plain(memory).pointer().cast();
             let dimensions = (*array).ndim as usize;

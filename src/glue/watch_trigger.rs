@@ -56,8 +56,8 @@ pub fn ancestors(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 /// The argument of a table's capture trigger, where it has one.
 fn options_of(relation: pg_sys::Oid) -> Option<String> {
     let capture = capture_function()?;
-    // SAFETY: the relation's cache entry is pinned while it is looked at; nothing is changed. No lock is
-    // taken: who writes to a partition has none on its parents, and whoever alters these waits for it.
+    // No lock is taken: who writes to a partition has none on its parents, and whoever alters these waits for it.
+    // SAFETY: the relation's cache entry is pinned while it is looked at; nothing is changed.
     unsafe {
         let relation = pg_sys::RelationIdGetRelation(relation);
         if relation.is_null() {

@@ -74,80 +74,56 @@ pub fn columns<'a>(row: &'a Kept, memory: &'a Arena) -> Columns<'a> {
     ]
 }
 
-/// The columns of the view, in its order.
-const NAMES: [&str; WIDTH] = [
-    "id",
-    "occurred_at",
-    "recorded_at",
-    "organization_id",
-    "category",
-    "operation",
-    "actor_type",
-    "actor_id",
-    "actor_name",
-    "actor_email",
-    "effective_actor_type",
-    "effective_actor_id",
-    "effective_actor_name",
-    "effective_actor_email",
-    "target_type",
-    "target_id",
-    "target_name",
-    "targets",
-    "before",
-    "after",
-    "changes",
-    "metadata",
-    "remote_addr",
-    "access_route",
-    "user_agent",
-    "request_id",
-    "database_user",
-    "application_name",
-    "relation",
-    "transaction_id",
-    "position",
+/// The columns of the view, in its order: name and type.
+const COLUMNS: [(&str, pg_sys::Oid); WIDTH] = [
+    ("id", pg_sys::UUIDOID),
+    ("occurred_at", pg_sys::TIMESTAMPTZOID),
+    ("recorded_at", pg_sys::TIMESTAMPTZOID),
+    ("organization_id", pg_sys::TEXTOID),
+    ("category", pg_sys::TEXTOID),
+    ("operation", pg_sys::TEXTOID),
+    ("actor_type", pg_sys::TEXTOID),
+    ("actor_id", pg_sys::TEXTOID),
+    ("actor_name", pg_sys::TEXTOID),
+    ("actor_email", pg_sys::TEXTOID),
+    ("effective_actor_type", pg_sys::TEXTOID),
+    ("effective_actor_id", pg_sys::TEXTOID),
+    ("effective_actor_name", pg_sys::TEXTOID),
+    ("effective_actor_email", pg_sys::TEXTOID),
+    ("target_type", pg_sys::TEXTOID),
+    ("target_id", pg_sys::TEXTOID),
+    ("target_name", pg_sys::TEXTOID),
+    ("targets", pg_sys::JSONBOID),
+    ("before", pg_sys::JSONBOID),
+    ("after", pg_sys::JSONBOID),
+    ("changes", pg_sys::JSONBOID),
+    ("metadata", pg_sys::JSONBOID),
+    ("remote_addr", pg_sys::INETOID),
+    ("access_route", tables::INETARRAYOID),
+    ("user_agent", pg_sys::TEXTOID),
+    ("request_id", pg_sys::TEXTOID),
+    ("database_user", pg_sys::TEXTOID),
+    ("application_name", pg_sys::TEXTOID),
+    ("relation", pg_sys::TEXTOID),
+    ("transaction_id", pg_sys::XID8OID),
+    ("position", pg_sys::TEXTOID),
 ];
 
-/// The types of its columns.
-pub const TYPES: [pg_sys::Oid; WIDTH] = [
-    pg_sys::UUIDOID,
-    pg_sys::TIMESTAMPTZOID,
-    pg_sys::TIMESTAMPTZOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::JSONBOID,
-    pg_sys::JSONBOID,
-    pg_sys::JSONBOID,
-    pg_sys::JSONBOID,
-    pg_sys::JSONBOID,
-    pg_sys::INETOID,
-    tables::INETARRAYOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::XID8OID,
-    pg_sys::TEXTOID,
-];
+/// The types of the columns.
+pub const TYPES: [pg_sys::Oid; WIDTH] = {
+    let mut types = [pg_sys::InvalidOid; WIDTH];
+    let mut i = 0;
+    while i < WIDTH {
+        types[i] = COLUMNS[i].1;
+        i += 1;
+    }
+    types
+};
 
 /// The place of a column of an entry, from 0; in a constant, a name that is none does not compile.
 pub const fn place(name: &str) -> usize {
     let mut i = 0;
-    while !tables::same(NAMES[i].as_bytes(), name.as_bytes()) {
+    while !tables::same(COLUMNS[i].0.as_bytes(), name.as_bytes()) {
         i += 1;
     }
     i
