@@ -41,6 +41,7 @@ server() {
     "$project/scripts/postgres.sh" 15
     say "A server of its own into target/bench/postgres"
     rm -rf "$bench/postgres"
+    mkdir -p "$bench"
     cp -r "$project/target/postgres/15" "$bench/postgres"
     "$project/scripts/install.sh" "$bench/postgres/bin/pg_config" release
     if [ "$command" = capture ]; then "$project/bench/table_log.sh" "$bench/postgres/bin/pg_config"; fi

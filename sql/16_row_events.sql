@@ -89,7 +89,7 @@ AS $$
     SELECT v.occurred_at, v.id, v.feed, NULL, v.relation, v.organization_id,
            CASE v.operation WHEN 't' THEN 'truncated' ELSE 'partition_removed' END, NULL, NULL, NULL
     FROM audit_log.stored_event v
-    -- That of a truncate is NULL, and the index on targets has those together.
+    -- An index has those together whose target is NULL, as a truncate's is.
     WHERE v.target_id IS NULL AND v.operation IN ('t', 'p') AND v.relation IN (SELECT p.name FROM period p)),
   placed AS (
     SELECT e.id, e.kind, e.other_id, e.before, e.after, e.organization_id, e.occurred_at AS at,

@@ -74,12 +74,10 @@ DECLARE
   first_day timestamptz := pg_catalog.date_trunc('day', lower + interval '1 day' - interval '1 microsecond');
   last_day timestamptz := pg_catalog.date_trunc('day', upper);
 BEGIN
-  EXECUTE pg_catalog.format('INSERT INTO audit_log.purged_until AS p (organization_id, until)
-    SELECT o.id, x.newest + interval ''1 microsecond''
-    FROM (SELECT DISTINCT r.organization_id AS id FROM pg_catalog.unnest($1) r) o
-    CROSS JOIN LATERAL (SELECT pg_catalog.max(e.occurred_at) AS newest FROM %s e WHERE e.organization_id = o.id) x
-    WHERE x.newest IS NOT NULL
-    ON CONFLICT ON CONSTRAINT purged_until_pkey DO UPDATE SET until = greatest(p.until, EXCLUDED.until)', partition) USING going;
+  -- Everybody's until the partition's newest entry: nobody has any of it left.
+  INSERT INTO audit_log.purged_until AS p (organization_id, until)
+  SELECT DISTINCT r.organization_id, (going[1]).newest + interval '1 microsecond' FROM pg_catalog.unnest(going) r WHERE (going[1]).newest IS NOT NULL
+  ON CONFLICT ON CONSTRAINT purged_until_pkey DO UPDATE SET until = greatest(p.until, EXCLUDED.until);
   PERFORM audit_log.record_purged_feeds(partition, (going[1]).newest, (SELECT pg_catalog.count(DISTINCT r.organization_id) FROM pg_catalog.unnest(going) r));
   PERFORM audit_log.fold_purged_feed();
   -- Of days that it has in part other partitions have the rest.

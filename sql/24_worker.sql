@@ -15,21 +15,22 @@ COMMENT ON COLUMN audit_log.worker_task.clock IS 'What a task that has more to d
 COMMENT ON COLUMN audit_log.worker_task.is_wanted IS 'Whether there may be something to do, for tasks that only entries that came give something to do.';
 
 CREATE FUNCTION audit_log.worker_tasks() RETURNS TABLE (task text, place integer, description text)
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 7
 BEGIN ATOMIC
   VALUES ('partitions', 1, 'makes partitions ahead'),
-         ('counts', 2, 'counts new entries, for totals and activity'),
-         ('clear', 3, 'removes expired entries in batches'),
-         ('move', 4, 'moves entries that had no partition to one'),
-         ('drop', 5, 'drops partitions that are all expired'),
-         ('tidy', 6, 'removes names and idempotency keys of what is gone');
+         ('merge', 2, 'merges what new entries added to the indexes'),
+         ('counts', 3, 'counts new entries, for totals and activity'),
+         ('clear', 4, 'removes expired entries in batches'),
+         ('move', 5, 'moves entries that had no partition to one'),
+         ('drop', 6, 'drops partitions that are all expired'),
+         ('tidy', 7, 'removes names and idempotency keys of what is gone');
 END;
 COMMENT ON FUNCTION audit_log.worker_tasks() IS 'The tasks of the worker, in the order they are run in at first. Internal.';
 
 CREATE FUNCTION audit_log.task_interval(task text) RETURNS interval
   LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp
-RETURN CASE task WHEN 'counts' THEN interval '1 minute' WHEN 'move' THEN interval '10 minutes' WHEN 'partitions' THEN interval '1 hour'
+RETURN CASE task WHEN 'counts' THEN interval '1 minute' WHEN 'merge' THEN interval '1 minute' WHEN 'move' THEN interval '10 minutes' WHEN 'partitions' THEN interval '1 hour'
             -- 0 is never.
             ELSE nullif(coalesce(pg_catalog.current_setting('audit_log.retention_interval', true), '1h')::interval, interval '0') END;
 COMMENT ON FUNCTION audit_log.task_interval(text) IS 'How often the worker runs a task; NULL: never. Internal.';
@@ -144,6 +145,28 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.tidy_next() IS 'Removes idempotency keys whose entries are gone, a batch at a time, then names that no entry of a partition has any more; whether it did. Internal.';
 
+CREATE FUNCTION audit_log.merge_pending() RETURNS void
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  index regclass;
+BEGIN
+  -- Of an index that nothing was added to, a page is read.
+  FOR index IN
+    SELECT i.indexrelid FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+    JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname = 'gin'
+    WHERE i.indisready AND (i.indrelid = 'audit_log.event_unplaced'::regclass
+      OR i.indrelid IN (SELECT b.partition FROM audit_log.partition_bounds('audit_log.event') b))
+    ORDER BY i.indrelid DESC
+  LOOP
+    PERFORM pg_catalog.gin_clean_pending_list(index);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION audit_log.merge_pending() IS 'Merges what waits in the indexes of entries, so that those who write need not. Internal.';
+
 CREATE FUNCTION audit_log.run_task(task text, at timestamptz, is_worker boolean DEFAULT false, ahead integer DEFAULT NULL, OUT removed audit_log.removal[], OUT more boolean, OUT error text)
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
@@ -163,6 +186,7 @@ BEGIN
       WHEN 'partitions' THEN
         -- Each that is made holds up readers of the whole log a little longer.
         more := audit_log.make_partitions(at, ahead, 20) > 0;
+      WHEN 'merge' THEN PERFORM audit_log.merge_pending();
       WHEN 'counts' THEN PERFORM audit_log.count_entries();
       WHEN 'clear' THEN SELECT c.removed, c.more INTO removed, more FROM audit_log.clear_next(at, 20000) c;
       WHEN 'move' THEN
@@ -202,7 +226,7 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.run_task(text, timestamptz, boolean, integer) IS 'Runs a step of a task by a clock, partitions so many intervals ahead, and notes how it went: what was removed, whether there is more to do at once, and its error, which it does not raise. Internal.';
 
-CREATE FUNCTION audit_log.run_due_task(entries_came boolean, OUT task text, OUT next_run timestamptz)
+CREATE FUNCTION audit_log.run_due_task(entries_came boolean, merge boolean, OUT task text, OUT next_run timestamptz)
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -218,7 +242,10 @@ BEGIN
     RETURN;
   END;
   IF entries_came THEN
-    UPDATE audit_log.worker_task w SET is_wanted = true WHERE w.task IN ('counts', 'move') AND NOT w.is_wanted;
+    UPDATE audit_log.worker_task w SET is_wanted = true WHERE w.task IN ('counts', 'merge', 'move') AND NOT w.is_wanted;
+  END IF;
+  IF merge THEN
+    UPDATE audit_log.worker_task w SET is_wanted = true, next_run_at = now WHERE w.task = 'merge' AND w.failures = 0;
   END IF;
   SELECT t.task, coalesce(w.clock, now) INTO task, clock
   FROM audit_log.worker_tasks() t
@@ -226,7 +253,7 @@ BEGIN
   WHERE audit_log.task_interval(t.task) IS NOT NULL
     -- An interval made shorter counts at once; a failure's delay stays.
     AND coalesce(CASE WHEN w.failures = 0 THEN least(w.next_run_at, w.last_run_at + audit_log.task_interval(t.task)) ELSE w.next_run_at END, now) <= now
-    AND (t.task NOT IN ('counts', 'move') OR w.is_wanted IS NOT FALSE OR w.failures > 0)
+    AND (t.task NOT IN ('counts', 'merge', 'move') OR w.is_wanted IS NOT FALSE OR w.failures > 0)
   -- The longest due first: none that always has something to do keeps others from their turn.
   ORDER BY w.next_run_at NULLS FIRST, t.place LIMIT 1;
   IF task IS NOT NULL THEN
@@ -235,10 +262,10 @@ BEGIN
   SELECT pg_catalog.min(coalesce(w.next_run_at, now)) INTO next_run
   FROM audit_log.worker_tasks() t
   LEFT JOIN audit_log.worker_task w ON w.task = t.task
-  WHERE audit_log.task_interval(t.task) IS NOT NULL AND (t.task NOT IN ('counts', 'move') OR w.is_wanted IS NOT FALSE OR w.failures > 0);
+  WHERE audit_log.task_interval(t.task) IS NOT NULL AND (t.task NOT IN ('counts', 'merge', 'move') OR w.is_wanted IS NOT FALSE OR w.failures > 0);
 END
 $$;
-COMMENT ON FUNCTION audit_log.run_due_task(boolean) IS 'What the worker calls, in a transaction each time, until task is NULL: runs a step of the task that is due longest; counting and moving only where entries came since they last ran. next_run: when to call again, at the latest; NULL where somebody runs retention meanwhile. Internal.';
+COMMENT ON FUNCTION audit_log.run_due_task(boolean, boolean) IS 'What the worker calls, in a transaction each time, until task is NULL: runs a step of the task that is due longest; counting, merging and moving only where entries came since they last ran, merging at once where it is asked for. next_run: when to call again, at the latest; NULL where somebody runs retention meanwhile. Internal.';
 
 CREATE FUNCTION audit_log.expired(at timestamptz) RETURNS SETOF audit_log.removal
   LANGUAGE plpgsql STABLE
@@ -286,6 +313,7 @@ BEGIN
   -- The worker's step is waited for, and it does nothing until this transaction ends.
   LOCK TABLE audit_log.worker_task IN SHARE UPDATE EXCLUSIVE MODE;
   PERFORM audit_log.run_task('partitions', at);
+  PERFORM audit_log.run_task('merge', at);
   PERFORM audit_log.run_task('counts', at);
   -- A transaction holds what it locks until its end: it does so much and no more,
   FOR i IN 1 .. 10 LOOP

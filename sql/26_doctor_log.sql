@@ -41,7 +41,7 @@ BEGIN
     'SELECT * FROM audit_log.run_retention()'
   FROM audit_log.worker_status s
   -- Counting and moving wait for entries, and are told by what waits for them.
-  WHERE s.task NOT IN ('counts', 'move') AND s.failures = 0 AND audit_log.task_interval(s.task) IS NOT NULL
+  WHERE s.task NOT IN ('counts', 'merge', 'move') AND s.failures = 0 AND audit_log.task_interval(s.task) IS NOT NULL
     AND coalesce(s.last_success, since) < now - greatest(3 * audit_log.task_interval(s.task), interval '3 hours')
     -- The first entry began it.
     AND EXISTS (SELECT FROM audit_log.feed_epoch);
@@ -182,11 +182,11 @@ CREATE FUNCTION audit_log.doctor_indexes() RETURNS SETOF audit_log.diagnosis
 AS $$
   WITH present AS (
     SELECT i.indexrelid::regclass AS index, i.indrelid AS relid, i.indisvalid AS is_valid,
-           pg_catalog.substring(pg_catalog.pg_get_indexdef(i.indexrelid), 'USING btree (\([^)]*\))') AS columns,
+           pg_catalog.substring(pg_catalog.pg_get_indexdef(i.indexrelid), 'USING (?:btree )?((?:gin )?\([^)]*\))') AS columns,
            coalesce(pg_catalog.pg_get_expr(i.indpred, i.indrelid), '') AS condition
     FROM pg_catalog.pg_index i WHERE i.indrelid IN (SELECT l.relation FROM audit_log.log_table l)),
   wanted AS (
-    SELECT l.relation, d.definition, pg_catalog.substring(d.definition, '^(\([^)]*\))') AS columns, coalesce('(' || pg_catalog.substring(d.definition, ' WHERE (.*)$') || ')', '') AS condition
+    SELECT l.relation, d.definition, pg_catalog.substring(d.definition, '^(?:USING )?((?:gin )?\([^)]*\))') AS columns, coalesce('(' || pg_catalog.substring(d.definition, ' WHERE (.*)$') || ')', '') AS condition
     FROM audit_log.log_table l CROSS JOIN LATERAL audit_log.partition_indexes(l.parent) d
     WHERE l.kind = 'r')
   SELECT 'warning', pg_catalog.format('index missing: there is none on %s, so reading by it is slow', w.columns), w.relation::text, pg_catalog.format('CREATE INDEX CONCURRENTLY ON %s %s', w.relation, w.definition)
@@ -221,8 +221,9 @@ AS $$
         FROM audit_log.log_table l JOIN pg_catalog.pg_index i ON i.indrelid = l.relation
         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = c.relam
         WHERE NOT c.relispartition
-          AND (m.amname <> 'btree' OR i.indexprs IS NOT NULL OR i.indisexclusion OR (i.indisunique AND NOT i.indimmediate)
-               OR pg_catalog.pg_get_expr(i.indpred, i.indrelid) !~ '^\([a-z_]+ IS NOT NULL\)$')) o
+          AND ((m.amname <> 'btree' AND (m.amname <> 'gin' OR EXISTS (SELECT FROM pg_catalog.pg_opclass o WHERE o.oid = ANY (i.indclass::oid[])
+                 AND (o.opcname <> 'text_values' OR o.opcnamespace <> 'audit_log'::regnamespace)))) OR i.indexprs IS NOT NULL OR i.indisexclusion OR (i.indisunique AND NOT i.indimmediate)
+               OR pg_catalog.pg_get_expr(i.indpred, i.indrelid) !~ '^\([a-z_]+ IS (NOT )?NULL\)$')) o
 $$;
 COMMENT ON FUNCTION audit_log.doctor_writing() IS 'What keeps entries from being written directly. Internal.';
 

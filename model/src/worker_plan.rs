@@ -4,6 +4,8 @@
 pub const LONGEST_WAIT: i64 = 60_000_000;
 /// Where the server has no room for a worker, it is asked again so late.
 pub const WITHOUT_ROOM: i64 = 10_000_000;
+/// Indexes are merged no more often.
+const MERGE_PACE: i64 = 1_000_000;
 /// In place of its next run: a worker was started and has not said when it is to run again.
 pub const STARTED: i64 = i64::MAX;
 /// So many work at once, of all databases.
@@ -21,6 +23,8 @@ pub struct Due {
     pub asked: bool,
     /// Since its last worker began: they are to be counted.
     pub entries_came: bool,
+    /// What entries added to its indexes is to be merged.
+    pub merge: bool,
     pub last_start: i64,
     pub paused_until: i64,
     /// Its last worker failed: its next run is a delay that counts.
@@ -43,6 +47,10 @@ impl Due {
             (true, _) => 0,
             (false, true) => self.next_run.min(self.last_start.saturating_add(LONGEST_WAIT)),
             (false, false) => self.next_run,
+        };
+        let wanted = match self.merge && !self.has_failed {
+            true => wanted.min(self.last_start.saturating_add(MERGE_PACE)),
+            false => wanted,
         };
         wanted.max(self.paused_until)
     }
@@ -78,6 +86,7 @@ mod tests {
             next_run,
             asked: false,
             entries_came: false,
+            merge: false,
             last_start: 0,
             paused_until: 0,
             has_failed: false,
@@ -109,6 +118,14 @@ mod tests {
         assert_eq!(plan(NOW, &[came(NOW - 10)], 0), Plan { start: vec![], wait: LONGEST_WAIT - 10 });
         // A fault's delay is not cut short by them.
         assert_eq!(plan(NOW, &[Due { has_failed: true, ..came(0) }], 0).start, [0_usize; 0]);
+    }
+
+    #[test]
+    fn indexes_are_merged_once_a_second() {
+        let merge = |last_start| Due { merge: true, last_start, ..idle(0, i64::MAX - 1) };
+        assert_eq!(plan(NOW, &[merge(NOW - MERGE_PACE)], 0).start, [0]);
+        assert_eq!(plan(NOW, &[merge(NOW - 10)], 0), Plan { start: vec![], wait: MERGE_PACE - 10 });
+        assert_eq!(plan(NOW, &[Due { has_failed: true, ..merge(0) }], 0).start, [0_usize; 0]);
     }
 
     #[test]

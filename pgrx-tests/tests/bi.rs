@@ -188,10 +188,10 @@ fn which_conditions_leave_other_weeks_alone() {
 #[test]
 fn which_conditions_an_index_answers() {
     let mut db = Db::new();
-    db.run("SET enable_seqscan = off; SET enable_bitmapscan = off");
+    db.run("SET enable_seqscan = off");
     for column in ["organization_id", "category", "target_id", "actor_id"] {
         let found = plan(&mut db, &format!("SELECT * FROM audit_log.entry WHERE {column} = 'x'"));
-        assert!(found.contains(&format!("{column}_occurred_at_idx")), "{found}");
+        assert!(found.contains(&format!("Index Cond: ({column} = 'x'")), "{found}");
     }
     let by_index = |found: String| found.contains("(effective_actor_id =") || found.contains("event_target");
     assert!(!by_index(plan(&mut db, "SELECT * FROM audit_log.entry WHERE effective_actor_id = 'x'")));

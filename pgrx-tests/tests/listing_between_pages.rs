@@ -77,12 +77,12 @@ fn a_partition_takes_anothers_place() {
 fn partitions_and_indexes_are_rewritten() {
     with(&[
         "VACUUM FULL audit_log.event_p20250310",
-        "CLUSTER audit_log.event_p20250303 USING event_p20250303_target_id_occurred_at_idx",
+        "CLUSTER audit_log.event_p20250303 USING event_p20250303_occurred_at_idx",
         "REINDEX TABLE audit_log.event_p20250317",
         "VACUUM (FREEZE, ANALYZE) audit_log.event_p20250303, audit_log.event_target_p20250303, audit_log.event_unplaced",
         "DROP INDEX audit_log.event_p20250310_occurred_at_idx",
         "ALTER TABLE audit_log.event_p20250303 SET UNLOGGED",
-        "REINDEX INDEX CONCURRENTLY audit_log.event_p20250310_category_occurred_at_idx",
+        "REINDEX INDEX CONCURRENTLY audit_log.event_p20250310_organization_id_category_actor_id_effective_idx",
         "CREATE INDEX CONCURRENTLY event_p20250310_occurred_at_idx ON audit_log.event_p20250310 (occurred_at)",
         "VACUUM FULL audit_log.event_target_p20250310",
         "ALTER TABLE audit_log.event_p20250303 SET LOGGED",

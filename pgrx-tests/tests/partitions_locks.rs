@@ -274,7 +274,7 @@ fn a_long_transaction(begins: &str, reads: &str) {
     let status = "SELECT string_agg(task || ' ' || failures || ' ' || (last_success IS NOT NULL), ', ' ORDER BY task) FROM audit_log.worker_status";
     assert_eq!(
         db.one(status),
-        "clear 0 true, counts 0 true, drop 1 false, move 0 true, partitions 0 true, tidy 0 true"
+        "clear 0 true, counts 0 true, drop 1 false, merge 0 true, move 0 true, partitions 0 true, tidy 0 true"
     );
     let counts = format!("SELECT concat_ws(' ', (SELECT count(*) FROM audit_log.{whole}), (SELECT count(*) FROM audit_log.{mixed}), (SELECT count(*) FROM audit_log.event_unplaced))");
     assert_eq!(db.one(&counts), "3000 1 1");

@@ -258,7 +258,7 @@ fn only_administrators_decide() {
     assert_eq!(count(&mut db.client), 0);
     assert_eq!(
         all(&mut admin, "SELECT count(*) FROM audit_log.worker_status WHERE last_error IS NULL"),
-        ["6"]
+        ["7"]
     );
     // Nobody goes past these calls.
     for statement in [

@@ -1,1 +1,1 @@
-SELECT d.task, d.next_run FROM audit_log.run_due_task($1) d
+SELECT d.task, d.next_run FROM audit_log.run_due_task($1, $2) d

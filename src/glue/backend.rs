@@ -194,6 +194,17 @@ pub fn is_in_log_schema(relation: pg_sys::Oid) -> bool {
     }
 }
 
+/// Ends what goes on where somebody cancelled it.
+pub fn check_for_interrupts() {
+    pgrx::check_for_interrupts!();
+}
+
+/// Whether a schema is the log's.
+pub fn is_log_schema(schema: pg_sys::Oid) -> bool {
+    // SAFETY: a plain look-up by a terminated string.
+    schema == unsafe { pg_sys::get_namespace_oid(c"audit_log".as_ptr(), true) }
+}
+
 /// Whether a relation is a partition. Called where no guard of pgrx is around.
 pub fn is_partition(relation: pg_sys::Oid) -> bool {
     // SAFETY: a plain look-up by an oid; nothing is held that an error would skip.

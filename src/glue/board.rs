@@ -23,6 +23,10 @@ pub struct Place {
     pub asked: AtomicBool,
     /// Entries were committed since a worker began.
     pub entries_came: AtomicBool,
+    /// Bytes of keys added to the pending lists of its indexes since they were last merged.
+    pending: AtomicU32,
+    /// They are so many that they are to be merged.
+    pub merge: AtomicBool,
     /// The worker that is at work in it; 0: none.
     pub worker: AtomicI32,
     /// That one has run a step of a task.
@@ -120,21 +124,55 @@ pub fn wake_launcher() {
     }
 }
 
-/// Entries of this session's database were committed.
-pub fn entries_came() {
-    let database = super::backend::database();
+/// The place of this session's database, where it is served.
+fn mine() -> Option<&'static Place> {
     let places = places();
+    if places.is_empty() {
+        return None;
+    }
+    let database = super::backend::database();
     let known = MINE.get().and_then(|mine| places.get(mine));
-    let place = known.filter(|place| place.database.load(Relaxed) == database).or_else(|| {
+    known.filter(|place| place.database.load(Relaxed) == database).or_else(|| {
         let found = places.iter().position(|place| place.database.load(Relaxed) == database)?;
         MINE.set(Some(found));
         places.get(found)
-    });
-    if let Some(place) = place {
+    })
+}
+
+/// Entries of this session's database were committed.
+pub fn entries_came() {
+    if let Some(place) = mine() {
         // Written only where it changes: many sessions share it.
         if !place.entries_came.load(Relaxed) {
             place.entries_came.store(true, Relaxed);
         }
+    }
+}
+
+/// Whether a worker merges the pending lists of this session's database.
+pub fn merges() -> bool {
+    mine().is_some()
+}
+
+/// So many bytes of keys were added to a pending list of this session's database.
+pub fn keys_were_added(bytes: u32) {
+    /// Look-ups read all of a list: half a millisecond, about, at this size.
+    const MERGE_AT: u32 = 256 * 1024;
+    let Some(place) = mine() else { return };
+    let before = place.pending.fetch_add(bytes, Relaxed);
+    if before < MERGE_AT && before.saturating_add(bytes) >= MERGE_AT && !place.merge.swap(true, Relaxed) {
+        wake_launcher();
+    }
+}
+
+impl Place {
+    /// Whether pending lists are to be merged; who asks begins to.
+    pub fn begin_to_merge(&self) -> bool {
+        let is_wanted = self.merge.swap(false, Relaxed);
+        if is_wanted {
+            self.pending.store(0, Relaxed);
+        }
+        is_wanted
     }
 }
 

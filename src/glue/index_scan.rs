@@ -93,7 +93,7 @@ impl<'a> IndexScan<'a> {
                 if place.is_null() {
                     return true;
                 }
-                if !each(tuple_columns((*scan).xs_itup), place_number(*place)) {
+                if !each(tuple_columns((*scan).xs_itup), number_of(*place)) {
                     return false;
                 }
             })
@@ -153,9 +153,13 @@ unsafe fn tuple_columns<'a>(tuple: pg_sys::IndexTuple) -> Columns<'a> {
 }
 
 /// A row's place as a number that orders as places do.
-fn place_number(place: pg_sys::ItemPointerData) -> u64 {
-    let block = (u64::from(place.ip_blkid.bi_hi) << 16) | u64::from(place.ip_blkid.bi_lo);
-    (block << 16) | u64::from(place.ip_posid)
+pub fn place_number(block: u32, offset: u16) -> u64 {
+    (u64::from(block) << 16) | u64::from(offset)
+}
+
+fn number_of(place: pg_sys::ItemPointerData) -> u64 {
+    let block = (u32::from(place.ip_blkid.bi_hi) << 16) | u32::from(place.ip_blkid.bi_lo);
+    place_number(block, place.ip_posid)
 }
 
 /// The place that a number says.

@@ -7,6 +7,7 @@ use super::leaf_index::{Index, Keys};
 use super::leaf_shape::{is_plain, no_triggers_on_insert};
 use super::log_table::{Row, Shape};
 use super::past_pgrx;
+use super::pending_list::Limit;
 use super::slots::{self, Slots};
 
 /// A partition, or what is beside them, that is as the install script makes it.
@@ -100,6 +101,7 @@ impl Leaf {
         unsafe {
             let slots = if rows.len() > 1 { slots.at_least(rows.len(), desc) } else { &mut [] };
             let mut keys = Keys::new(rows.len(), (*desc).natts as usize);
+            let _limit = Limit::set();
             // One guard for all calls. What it skips in an error owns nothing, and closing is then
             // for PostgreSQL's abort to do.
             pg_sys::ffi::pg_guard_ffi_boundary(|| self.write(rows, desc, slots, &mut keys, &is_current))

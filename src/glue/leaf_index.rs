@@ -6,47 +6,59 @@ use pgrx::pg_sys;
 
 use super::log_table::Row;
 use super::past_pgrx;
+use super::pending_list::PendingList;
+use super::text_values;
 
-/// A B-tree index over columns.
+/// An index over columns.
 pub struct Index {
     pub oid: pg_sys::Oid,
     /// Places in the row, from 0.
     columns: Vec<usize>,
-    /// The index leaves out rows where this one is NULL.
-    only_where: Option<usize>,
-    unique: bool,
-    info: *mut pg_sys::IndexInfo,
+    /// The index has only rows where this one is NULL, or is not.
+    only_where: Option<NullTest>,
+    kind: Kind,
+}
+
+/// A condition on a column, counted from 0.
+#[derive(Clone, Copy)]
+pub struct NullTest {
+    column: usize,
+    is_null: bool,
+}
+
+enum Kind {
+    BTree { unique: bool, info: *mut pg_sys::IndexInfo },
+    Gin(PendingList),
 }
 
 impl Index {
-    /// None for what takes more than columns of the row: expressions, other access methods, a
-    /// predicate other than `column IS NOT NULL`, exclusion or deferred uniqueness.
+    /// None for what takes more than columns of the row: expressions, other access methods and operator classes, a
+    /// predicate other than `column IS [NOT] NULL`, exclusion or deferred uniqueness.
     ///
     /// # Safety
-    /// `index` is open.
+    /// `index` is open; the current memory lives as long as the result.
     pub unsafe fn of(index: pg_sys::Relation) -> Option<Index> {
         // SAFETY: by contract; lists and nodes are PostgreSQL's own.
         unsafe {
             let form = &*(*index).rd_index;
             let info = pg_sys::BuildIndexInfo(index);
-            let plain = (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID
-                && (*info).ii_Expressions.is_null()
+            let plain = (*info).ii_Expressions.is_null()
                 && !form.indisexclusion
                 && (form.indimmediate || !form.indisunique);
             let only_where = match plain && !(*info).ii_Predicate.is_null() {
-                true => Some(not_null_column((*info).ii_Predicate)?),
+                true => Some(null_test((*info).ii_Predicate)?),
                 false => None,
             };
             let numbers = &(&(*info).ii_IndexAttrNumbers)[..(*info).ii_NumIndexAttrs as usize];
             let columns =
                 numbers.iter().map(|n| usize::try_from(*n).ok()?.checked_sub(1)).collect::<Option<_>>()?;
-            plain.then_some(Index {
-                oid: (*index).rd_id,
-                columns,
-                only_where,
-                unique: form.indisunique,
-                info,
-            })
+            let kind = match (*(*index).rd_rel).relam {
+                _ if !plain => None,
+                pg_sys::BTREE_AM_OID => Some(Kind::BTree { unique: form.indisunique, info }),
+                pg_sys::GIN_AM_OID if is_of_text_values(index) => PendingList::of(index).map(Kind::Gin),
+                _ => None,
+            };
+            Some(Index { oid: (*index).rd_id, columns, only_where, kind: kind? })
         }
     }
 
@@ -57,7 +69,7 @@ impl Index {
 
     /// Whether a row with these columns NULL is in the index.
     fn takes(&self, nulls: &[bool]) -> bool {
-        self.only_where.is_none_or(|at| !nulls[at])
+        self.only_where.is_none_or(|test| nulls[test.column] == test.is_null)
     }
 
     /// Inserts what belongs into the index of rows that are in the table, in their order.
@@ -71,10 +83,31 @@ impl Index {
         rows: &'a [Row],
         keys: &Keys<'a>,
     ) {
+        match &self.kind {
+            // SAFETY: by contract.
+            Kind::Gin(list) => unsafe { list.insert(index, &self.columns, rows, keys) },
+            // SAFETY: by contract.
+            Kind::BTree { unique, info } => unsafe {
+                self.insert_each(index, table, rows, keys, *unique, *info);
+            },
+        }
+    }
+
+    /// # Safety
+    /// As `insert`, of a B-tree.
+    unsafe fn insert_each<'a>(
+        &self,
+        index: pg_sys::Relation,
+        table: pg_sys::Relation,
+        rows: &'a [Row],
+        keys: &Keys<'a>,
+        unique: bool,
+        info: *mut pg_sys::IndexInfo,
+    ) {
         const MOST: usize = pg_sys::INDEX_MAX_KEYS as usize;
         let mut values = [pg_sys::Datum::from(0); MOST];
         let mut nulls = [true; MOST];
-        let check = match self.unique {
+        let check = match unique {
             true => pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES,
             false => pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO,
         };
@@ -98,7 +131,7 @@ impl Index {
                     table,
                     check,
                     false,
-                    self.info,
+                    info,
                 );
             }
         }
@@ -127,9 +160,21 @@ impl<'a> Keys<'a> {
         unsafe { past_pgrx::heap_deform_tuple(row.tuple, desc, &mut self.datums[at], &mut self.nulls[at]) };
     }
 
-    fn of(&self, i: usize) -> (&[pg_sys::Datum], &[bool]) {
+    pub fn of(&self, i: usize) -> (&[pg_sys::Datum], &[bool]) {
         let range = i * self.width..(i + 1) * self.width;
         (&self.datums[range.clone()], &self.nulls[range])
+    }
+}
+
+/// Whether all columns of a GIN index have the log's own operator class.
+///
+/// # Safety
+/// `index` is open.
+pub unsafe fn is_of_text_values(index: pg_sys::Relation) -> bool {
+    // SAFETY: by contract; there is a family a key column.
+    unsafe {
+        let columns = (*(*index).rd_index).indnkeyatts as usize;
+        (0..columns).all(|i| text_values::is_its_family(*(*index).rd_opfamily.add(i)))
     }
 }
 
@@ -145,18 +190,18 @@ pub unsafe fn key_columns(index: pg_sys::Relation) -> Option<(Vec<i16>, Option<i
         let predicate = pg_sys::RelationGetIndexPredicate(index);
         let only_where = match predicate.is_null() {
             true => None,
-            false => Some(i16::try_from(not_null_column(predicate)? + 1).ok()?),
+            false => Some(null_test(predicate).filter(|test| !test.is_null)?.column as i16 + 1),
         };
         let columns = form.indkey.values.as_slice(form.indnkeyatts as usize).to_vec();
         columns.iter().all(|c| *c > 0).then_some((columns, only_where))
     }
 }
 
-/// The place of the column where a predicate is just `column IS NOT NULL`.
+/// The condition where a predicate is just `column IS NULL` or `column IS NOT NULL`.
 ///
 /// # Safety
 /// `predicate` is a list of expression nodes.
-unsafe fn not_null_column(predicate: *mut pg_sys::List) -> Option<usize> {
+unsafe fn null_test(predicate: *mut pg_sys::List) -> Option<NullTest> {
     // SAFETY: by contract; a node's tag says what it is.
     unsafe {
         let nodes = pgrx::PgList::<pg_sys::Node>::from_pg(predicate);
@@ -164,9 +209,10 @@ unsafe fn not_null_column(predicate: *mut pg_sys::List) -> Option<usize> {
             nodes.get_ptr(0).filter(|n| nodes.len() == 1 && (**n).type_ == pg_sys::NodeTag::T_NullTest)?;
         let test = node.cast::<pg_sys::NullTest>();
         let argument = (*test).arg.cast::<pg_sys::Var>();
-        let plain = (*test).nulltesttype == pg_sys::NullTestType::IS_NOT_NULL
-            && (*argument).xpr.type_ == pg_sys::NodeTag::T_Var
-            && (*argument).varattno > 0;
-        plain.then(|| (*argument).varattno as usize - 1)
+        let plain = (*argument).xpr.type_ == pg_sys::NodeTag::T_Var && (*argument).varattno > 0;
+        plain.then(|| NullTest {
+            column: (*argument).varattno as usize - 1,
+            is_null: (*test).nulltesttype == pg_sys::NullTestType::IS_NULL,
+        })
     }
 }

@@ -9,12 +9,14 @@ use pgrx::pg_sys;
 use super::bounds::{self, Range};
 use super::error::unwrap_or_raise;
 use super::index_scan::place;
-use super::index_stream::{IndexStream, Wanted};
+use super::index_stream::{self as stream, IndexStream};
+use super::leaf_index::{is_of_text_values, key_columns};
 use super::leaf_shape::has_columns;
 use super::log_table::Shape;
 use super::memory::{Arena, Chunk};
 use super::ordered_scan::{Of, OrderedScan};
 use super::past_pgrx;
+use super::places::{Bitmap, Wanted};
 use super::row::{Fields, Kept};
 use super::value::Value;
 
@@ -69,14 +71,18 @@ pub fn start(shape: &Shape, partition: pg_sys::Oid) -> Option<i64> {
     all.into_iter().find(|(_, oid)| *oid == partition)?.0.map(|range| range.lower())
 }
 
-/// A B-tree over columns, in ascending order.
+/// An index over columns: a B-tree in ascending order, or a GIN index of texts.
 struct Index {
     relation: pg_sys::Relation,
+    is_gin: bool,
     /// Column numbers from 1.
     columns: Vec<i16>,
     /// Leaves out rows where this column is NULL.
     only_where: Option<i16>,
 }
+
+/// A column, counted from 0, and the text that it is to have.
+pub type Is<'v> = (usize, &'v str);
 
 const ACCESS_SHARE: i32 = pg_sys::AccessShareLock as i32;
 const NO_LOCK: i32 = pg_sys::NoLock as i32;
@@ -118,28 +124,81 @@ impl Partition {
 
     /// The postings of a column's value, or of all where `column` is the instant's; None where there
     /// is no index for it. Columns are counted from 0.
-    pub fn stream(&self, column: usize, wanted: &Wanted) -> Option<IndexStream<'_>> {
+    pub fn stream(&self, column: usize, wanted: &stream::Wanted) -> Option<IndexStream<'_>> {
+        let index = self.stream_index(column, wanted.value.is_some(), wanted.has_event_id)?;
+        // SAFETY: both are open as long as this partition, and the index is on these columns.
+        Some(unsafe { IndexStream::open(self, index.relation, wanted) })
+    }
+
+    /// Whether there is a stream of postings with event ids of a column's values.
+    pub fn has_stream(&self, column: usize) -> bool {
+        self.stream_index(column, true, true).is_some()
+    }
+
+    fn stream_index(&self, column: usize, of_value: bool, has_event_id: bool) -> Option<&Index> {
         const INSTANT: i16 = 1;
         const EVENT_ID: i16 = 2;
         let column = column as i16 + 1;
-        let needed: &[i16] = match (wanted.value.is_some(), wanted.has_event_id) {
+        let needed: &[i16] = match (of_value, has_event_id) {
             (false, _) => &[INSTANT],
             (true, false) => &[column, INSTANT],
             (true, true) => &[column, INSTANT, EVENT_ID],
         };
         let fits = |i: &&Index| {
-            i.columns.starts_with(needed)
-                && i.only_where.is_none_or(|c| wanted.value.is_some() && c == column)
+            !i.is_gin && i.columns.starts_with(needed) && i.only_where.is_none_or(|c| of_value && c == column)
         };
-        let index = self.indexes.iter().find(fits)?;
-        // SAFETY: both are open as long as this partition, and the index is on these columns.
-        Some(unsafe { IndexStream::open(self, index.relation, wanted) })
+        self.indexes.iter().find(fits)
+    }
+
+    /// Whether an index finds the rows that have a text in a column, counted from 0.
+    pub fn finds(&self, column: usize) -> bool {
+        self.index_of(column).is_some()
+    }
+
+    fn index_of(&self, column: usize) -> Option<&Index> {
+        let column = column as i16 + 1;
+        let has = |i: &&Index| match i.is_gin {
+            true => i.columns.contains(&column) && i.only_where.is_none(),
+            false => i.columns.first() == Some(&column) && i.only_where.is_none_or(|c| c == column),
+        };
+        self.indexes.iter().filter(has).max_by_key(|i| i.is_gin)
+    }
+
+    /// Adds the places of all rows that are one thing, whatever time they are of; of them those may be left out that
+    /// are not all the others. None where no index has the column.
+    pub fn collect(&self, places: &mut Bitmap, one: Is, others: &[Is]) -> Option<()> {
+        let index = self.index_of(one.0)?;
+        let mut wanted = vec![Wanted { column: 1, value: one.1 }];
+        let mut strategy = pg_sys::BTEqualStrategyNumber;
+        if index.is_gin {
+            let place = |column| Some(index.columns.iter().position(|c| *c == column as i16 + 1)? as i16 + 1);
+            let all = std::iter::once(&one).chain(others);
+            let found = all.filter_map(|(c, value)| Some(Wanted { column: place(*c)?, value }));
+            wanted = found.collect();
+            strategy = EQUAL_IN_TEXT_VALUES;
+        }
+        // SAFETY: it is one of the indexes this partition has open, of texts, and has the columns.
+        unsafe { places.add(self, index.relation, strategy, &wanted) };
+        Some(())
+    }
+
+    /// How many rows it has, about.
+    pub fn rows(&self) -> f64 {
+        /// Entries of a page, mostly.
+        const OF_A_PAGE: f64 = 30.0;
+        // SAFETY: the relation is open.
+        let pages = unsafe {
+            pg_sys::RelationGetNumberOfBlocksInFork(self.relation, pg_sys::ForkNumber::MAIN_FORKNUM)
+        };
+        f64::from(pages) * OF_A_PAGE
     }
 
     /// The places of a column's values `from..end`, ascending; None where no index begins with it.
     /// The column, counted from 0, must be of the type.
     pub fn in_order(&self, column: usize, of: Of, from: i64, end: i64) -> Option<OrderedScan<'_>> {
-        let fits = |i: &&Index| i.columns.first() == Some(&(column as i16 + 1)) && i.only_where.is_none();
+        let fits = |i: &&Index| {
+            !i.is_gin && i.columns.first() == Some(&(column as i16 + 1)) && i.only_where.is_none()
+        };
         let index = self.indexes.iter().find(fits)?;
         // SAFETY: both are open as long as this partition; the index begins with the column.
         Some(unsafe { OrderedScan::open(self, index.relation, of, from, end) })
@@ -213,8 +272,8 @@ impl Drop for Partition {
 }
 
 impl Index {
-    /// None for what does not serve: not valid, not ascending over columns, a predicate other than
-    /// `column IS NOT NULL`.
+    /// None for what does not serve: not valid, not ascending over columns nor of the log's operator class, a predicate
+    /// other than `column IS NOT NULL`.
     ///
     /// # Safety
     /// `oid` is an index of an open table.
@@ -231,15 +290,20 @@ impl Index {
                 pg_sys::Oid::from(UUID_BTREE_FAMILY),
                 pg_sys::INTEGER_BTREE_FAM_OID,
             ];
-            let plain = (*(*relation).rd_rel).relam == pg_sys::BTREE_AM_OID
-                && form.indisvalid
-                && !form.indcheckxmin
-                && (0..keys).all(|i| {
-                    *(*relation).rd_indoption.add(i) == 0 && known.contains(&*(*relation).rd_opfamily.add(i))
-                });
-            let found = if plain { super::leaf_index::key_columns(relation) } else { None };
+            let is_gin = (*(*relation).rd_rel).relam == pg_sys::GIN_AM_OID;
+            let is_ascending = |i| *(*relation).rd_indoption.add(i) == 0;
+            let fits = match is_gin {
+                true => is_of_text_values(relation),
+                false => {
+                    (*(*relation).rd_rel).relam == pg_sys::BTREE_AM_OID
+                        && (0..keys)
+                            .all(|i| is_ascending(i) && known.contains(&*(*relation).rd_opfamily.add(i)))
+                }
+            };
+            let plain = fits && form.indisvalid && !form.indcheckxmin;
+            let found = if plain { key_columns(relation) } else { None };
             match found {
-                Some((columns, only_where)) => Some(Index { relation, columns, only_where }),
+                Some((columns, only_where)) => Some(Index { relation, is_gin, columns, only_where }),
                 None => {
                     pg_sys::index_close(relation, NO_LOCK);
                     None
@@ -248,6 +312,9 @@ impl Index {
         }
     }
 }
+
+/// The strategy of equality in the operator class of the log's GIN indexes.
+const EQUAL_IN_TEXT_VALUES: u32 = 1;
 
 /// Operator families that the bindings leave out.
 const DATETIME_BTREE_FAMILY: u32 = 434;

@@ -6,6 +6,8 @@ use std::ffi::c_char;
 
 use pgrx::pg_sys::*;
 
+use super::pending_list::{GinState, GinTupleCollector};
+
 extern "C-unwind" {
     pub fn GetCurrentTimestamp() -> TimestampTz;
     pub fn die(signal: i32);
@@ -60,6 +62,16 @@ extern "C-unwind" {
         unchanged: bool,
         info: *mut IndexInfo,
     ) -> bool;
+    pub fn initGinState(state: *mut GinState, index: Relation);
+    pub fn ginHeapTupleFastCollect(
+        state: *mut GinState,
+        collected: *mut GinTupleCollector,
+        column: OffsetNumber,
+        value: Datum,
+        is_null: bool,
+        place: ItemPointer,
+    );
+    pub fn ginHeapTupleFastInsert(state: *mut GinState, collected: *mut GinTupleCollector);
     pub fn readTimeLineHistory(timeline: TimeLineID) -> *mut List;
     pub fn tliInHistory(timeline: TimeLineID, history: *mut List) -> bool;
     pub fn tliSwitchPoint(timeline: TimeLineID, history: *mut List, next: *mut TimeLineID) -> XLogRecPtr;

@@ -36,6 +36,62 @@ pub unsafe fn index_beginscan(
     return unsafe { pg_sys::index_beginscan(table, index, snapshot, keys, 0) };
 }
 
+/// Begins to ask an index for all places at once.
+///
+/// # Safety
+/// The index is open, the snapshot is valid.
+pub unsafe fn index_beginscan_bitmap(
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    keys: i32,
+) -> pg_sys::IndexScanDesc {
+    #[cfg(feature = "pg18")]
+    // SAFETY: by contract; nobody counts what is read.
+    return unsafe { pg_sys::index_beginscan_bitmap(index, snapshot, std::ptr::null_mut(), keys) };
+    #[cfg(not(feature = "pg18"))]
+    // SAFETY: by contract.
+    return unsafe { pg_sys::index_beginscan_bitmap(index, snapshot, keys) };
+}
+
+/// Gives block and offset of each place of a set, ascending; offset 0 for a page that stands for all its rows.
+///
+/// # Safety
+/// The set is valid; it is not added to any more.
+pub unsafe fn each_place(set: *mut pg_sys::TIDBitmap, mut each: impl FnMut(u32, u16)) {
+    // SAFETY: by contract; a result is valid until the next one, and its offsets are ascending.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        {
+            let iterator = pg_sys::tbm_begin_private_iterate(set);
+            let mut page = pg_sys::TBMIterateResult::default();
+            let mut offsets = [0_u16; 512];
+            while pg_sys::tbm_private_iterate(iterator, &mut page) {
+                if page.lossy {
+                    each(page.blockno, 0);
+                    continue;
+                }
+                let room = offsets.len() as u32;
+                let count = pg_sys::tbm_extract_page_tuple(&mut page, offsets.as_mut_ptr(), room);
+                offsets[..count as usize].iter().for_each(|offset| each(page.blockno, *offset));
+            }
+            pg_sys::tbm_end_private_iterate(iterator);
+        }
+        #[cfg(not(feature = "pg18"))]
+        {
+            let iterator = pg_sys::tbm_begin_iterate(set);
+            while let Some(page) = pg_sys::tbm_iterate(iterator).as_ref() {
+                match usize::try_from(page.ntuples) {
+                    Err(_) => each(page.blockno, 0),
+                    Ok(count) => {
+                        page.offsets.as_slice(count).iter().for_each(|offset| each(page.blockno, *offset));
+                    }
+                }
+            }
+            pg_sys::tbm_end_iterate(iterator);
+        }
+    }
+}
+
 /// Whether the current role owns a database, or may do what its owner may. Called where no guard of pgrx is around.
 pub fn owns_database(database: pg_sys::Oid) -> bool {
     // SAFETY: plain look-ups; the database was just found, and nothing is held that an error would skip.

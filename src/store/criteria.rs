@@ -1,15 +1,17 @@
 //! What entries are wanted: conditions that must all hold, and their postings in a partition.
 
 use audit_log_model::list_request::ListRequest;
-use audit_log_model::posting::{Posting, Stream, Union};
+use audit_log_model::posting::{Intersection, Posting, Stream, Union};
 
 use super::filter::{Filter, OCCURRED_AT};
+use super::looked_up::{LookedUp, Wants};
 use super::page::Scope;
 use super::related::Related;
 use super::tables::Table;
 use super::vocabulary;
 use crate::glue::index_stream::{IndexStream, Wanted};
-use crate::glue::partition::Partition;
+use crate::glue::partition::{Is, Partition};
+use crate::glue::places::{Bitmap, Places};
 use crate::glue::row::Fields;
 
 /// A filter of more values is checked at the rows: looking each up would cost more.
@@ -68,32 +70,95 @@ impl Criteria {
         self.0.iter().all(|filter| filter.matches(row))
     }
 
-    /// The postings of each filter that can be looked up; None where an index for one is missing.
-    pub fn streams<'a>(&'a self, place: &Place<'a>) -> Option<Vec<Postings<'a>>> {
+    /// What each filter says of a row by itself.
+    pub fn each_matches<'a>(&'a self, row: &'a impl Fields) -> impl Iterator<Item = bool> + 'a {
+        self.0.iter().map(|filter| filter.matches(row))
+    }
+
+    /// Of each filter, whether it can be looked up there.
+    pub fn can_be_looked_up(&self, place: &Place) -> Vec<bool> {
+        let finds_related = || place.related.iter().all(|targets| targets.has_stream(Table::RELATED_ID));
+        let can = |filter: &Filter| {
+            let Some(look_ups) = filter.look_ups() else { return false };
+            look_ups.iter().map(|(_, values)| values.len()).sum::<usize>() <= MOST_LOOKED_UP
+                && look_ups.iter().all(|(column, _)| place.partition.finds(*column))
+                && (filter.related().is_empty() || finds_related())
+        };
+        self.0.iter().map(can).collect()
+    }
+
+    /// The postings of rows that some of the filters, which can be looked up there, may let through.
+    pub fn look_up<'a>(
+        &'a self,
+        chosen: &[usize],
+        place: &Place<'a>,
+        wants: Wants<'a>,
+    ) -> Option<Postings<'a>> {
+        let filters: Vec<&Filter> = chosen.iter().filter_map(|i| self.0.get(*i)).collect();
         let organizations = self.0.iter().find_map(Filter::organizations);
-        let mut streams = Vec::new();
-        for filter in &self.0 {
-            let Some(look_ups) = filter.look_ups() else { continue };
-            if look_ups.iter().map(|(_, values)| values.len()).sum::<usize>() > MOST_LOOKED_UP {
-                continue;
+        // Of those that other targets match as well one is taken: it finds all that all of them let through.
+        let mut related = None;
+        let mut others: Vec<&Filter> = Vec::new();
+        for filter in filters {
+            let streams = Related::streams(place, filter.related(), organizations)?;
+            match (streams.is_empty(), &related) {
+                (true, _) => others.push(filter),
+                (false, None) => related = Some((filter, streams)),
+                (false, Some(_)) => {}
             }
-            let mut union: Vec<Postings<'a>> = Vec::new();
-            for (column, values) in look_ups {
-                for value in values {
-                    union.push(Box::new(place.stream(column, value)?));
-                }
-            }
-            union.extend(Related::streams(place, filter.related(), organizations)?);
-            streams.push(match union.len() {
-                1 => union.pop()?,
-                _ => Box::new(Union::of(union)),
-            });
         }
-        Some(streams)
+        let Some((filter, streams)) = related else {
+            return Some(Box::new(LookedUp::of(place, places(&others, place)?, wants)?));
+        };
+        let mut by_other_targets: Postings<'a> = Box::new(Union::of(streams));
+        if !others.is_empty() {
+            let others: Postings<'a> = Box::new(LookedUp::of(place, places(&others, place)?, wants)?);
+            by_other_targets = Box::new(Intersection::of(vec![others, by_other_targets]));
+        }
+        others.push(filter);
+        let own: Postings<'a> = Box::new(LookedUp::of(place, places(&others, place)?, wants)?);
+        Some(Box::new(Union::of(vec![own, by_other_targets])))
     }
 }
 
+/// The places of rows that all of the filters let through by their own columns, and maybe of some more.
+fn places(filters: &[&Filter], place: &Place) -> Option<Places> {
+    let all: Vec<Vec<Is>> = filters.iter().map(|filter| values_of(filter)).collect::<Option<_>>()?;
+    let (single, several): (Vec<_>, Vec<_>) = all.into_iter().partition(|values| values.len() == 1);
+    let single: Vec<Is> = single.into_iter().flatten().collect();
+    let mut found: Option<Bitmap> = None;
+    let mut narrow = |values: &[Is], others: &[Is]| {
+        let mut places = Bitmap::new();
+        for value in values {
+            place.partition.collect(&mut places, *value, others)?;
+        }
+        match &mut found {
+            None => found = Some(places),
+            Some(found) => found.intersect(&places),
+        }
+        Some(())
+    };
+    for values in &several {
+        narrow(values, &single)?;
+    }
+    if let ([one, others @ ..], true) = (single.as_slice(), several.is_empty()) {
+        narrow(&[*one], others)?;
+    }
+    Some(found?.places())
+}
+
+/// The columns and values of which a row must have one.
+fn values_of(filter: &Filter) -> Option<Vec<Is<'_>>> {
+    let look_ups = filter.look_ups()?.into_iter();
+    Some(
+        look_ups
+            .flat_map(|(column, values)| values.iter().map(move |value| (column, value.as_str())))
+            .collect(),
+    )
+}
+
 /// Where and from when postings are read.
+#[derive(Clone, Copy)]
 pub struct Place<'a> {
     pub partition: &'a Partition,
     /// The partitions of the other targets, of the same time.
@@ -105,22 +170,18 @@ pub struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn wanted<'v>(&self, value: Option<&'v str>, has_event_id: bool) -> Wanted<'v> {
-        Wanted { value, start: self.start, end: self.end, from: self.from, has_event_id }
-    }
-
-    /// The postings of a value.
-    fn stream(&self, column: usize, value: &str) -> Option<IndexStream<'a>> {
-        self.partition.stream(column, &self.wanted(Some(value), false))
-    }
-
     /// All postings.
     pub fn all(&self) -> Option<IndexStream<'a>> {
-        self.partition.stream(OCCURRED_AT, &self.wanted(None, false))
+        let wanted =
+            Wanted { value: None, start: self.start, end: self.end, from: self.from, has_event_id: false };
+        self.partition.stream(OCCURRED_AT, &wanted)
     }
 
     /// The postings of another target in a partition of those.
     pub fn of_target(&self, targets: &'a Partition, id: &str) -> Option<IndexStream<'a>> {
-        targets.stream(Table::RELATED_ID, &self.wanted(Some(id), true))
+        // Where its own rows are says nothing of the entries' places.
+        let from = Posting::newest_at(self.from.at);
+        let wanted = Wanted { value: Some(id), start: self.start, end: self.end, from, has_event_id: true };
+        targets.stream(Table::RELATED_ID, &wanted)
     }
 }

@@ -114,7 +114,7 @@ impl Filter {
         }
     }
 
-    /// What to look up to find every row that matches; None where rows have to be read for it.
+    /// What to look up to find every row that matches by its own columns; None where rows have to be read for it.
     pub fn look_ups(&self) -> Option<Vec<LookUp<'_>>> {
         match self {
             Filter::Organizations(ids) => Some(vec![(ORGANIZATION, ids)]),

@@ -9,6 +9,7 @@ pub mod feed_reader;
 pub mod feed_rows;
 pub mod filter;
 pub mod guard;
+pub mod looked_up;
 pub mod names;
 pub mod newest;
 pub mod organization;

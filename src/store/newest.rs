@@ -111,6 +111,10 @@ impl Newest {
 }
 
 impl Sink for Newest {
+    fn more(&self) -> usize {
+        self.count.saturating_sub(self.found.len() + self.instant.len())
+    }
+
     fn is_enough(&mut self, at: i64) -> bool {
         self.found.len() + self.instant.len() >= self.count
             && self.instant.first().is_none_or(|last| last.at != at)

@@ -1,7 +1,8 @@
 //! Reads entries, newest first, partition by partition, at the cost of what is returned.
 
-use audit_log_model::posting::{Intersection, Posting, Stream};
-use audit_log_model::{read_plan, AuditError};
+use audit_log_model::posting::{Posting, Stream};
+use audit_log_model::read_plan::{Plan, Sample};
+use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
 use super::criteria::{Criteria, Place, Postings};
@@ -27,15 +28,15 @@ pub trait Sink {
     /// Whether there is enough once all that is newer than an instant was taken.
     fn is_enough(&mut self, at: i64) -> bool;
 
+    /// How many more are wanted, about.
+    fn more(&self) -> usize;
+
     /// Takes a row that matches, where it is.
     fn take_place(&mut self, partition: &Partition, posting: Posting, id: [u8; 16], row: &View);
 
     /// Takes a row that matches, from a query.
     fn take_row(&mut self, at: i64, id: [u8; 16], row: Kept);
 }
-
-/// After so many rows looked at in vain it is asked again which indexes to read.
-const PATIENCE: u32 = 4096;
 
 impl Reading<'_> {
     /// The entries behind so many that are skipped, newest first, `count` at the most.
@@ -45,19 +46,20 @@ impl Reading<'_> {
         // Rows are only kept where none will be thrown away.
         let keeps_rows = skipped == 0;
         let mut found = Newest::new(all, keeps_rows);
+        let mut sample = Sample::default();
         for (range, oid) in tables::partitions(Table::Event, self.start, self.end()) {
             match range {
                 Some(_) if found.is_full() => {}
                 Some(range) => {
                     let (start, end) = range.within(self.start, self.end());
-                    self.visit(oid, start, end, &mut found)?;
+                    self.visit(oid, (start, end), &mut sample, &mut found)?;
                     found.settle();
                 }
                 None => {
                     // Of what is beside the partitions only what is newer than the last one found elsewhere.
                     let start = found.oldest().filter(|_| found.is_full()).unwrap_or(self.start);
                     let mut others = Newest::new(all, keeps_rows);
-                    self.visit(oid, start, self.end(), &mut others)?;
+                    self.visit(oid, (start, self.end()), &mut sample, &mut others)?;
                     found.merge(others);
                 }
             }
@@ -69,10 +71,11 @@ impl Reading<'_> {
     pub fn count(&self) -> Result<u64, AuditError> {
         super::pending::write()?;
         let mut counted = Counted(0);
+        let mut sample = Sample::default();
         for (range, oid) in tables::partitions(Table::Event, self.start, self.end()) {
             let (start, end) =
                 range.map_or((self.start, self.end()), |range| range.within(self.start, self.end()));
-            self.visit(oid, start, end, &mut counted)?;
+            self.visit(oid, (start, end), &mut sample, &mut counted)?;
         }
         Ok(counted.0)
     }
@@ -82,11 +85,17 @@ impl Reading<'_> {
     }
 
     /// Gives what a partition has to a sink.
-    fn visit(&self, oid: pg_sys::Oid, start: i64, end: i64, sink: &mut impl Sink) -> Result<(), AuditError> {
+    fn visit(
+        &self,
+        oid: pg_sys::Oid,
+        (start, end): (i64, i64),
+        sample: &mut Sample,
+        sink: &mut impl Sink,
+    ) -> Result<(), AuditError> {
         let by_index = match tables::open(Table::Event, oid) {
             Opened::Gone => return Ok(()),
             Opened::Other => None,
-            Opened::Known(partition) => self.by_index(&partition, start, end, sink),
+            Opened::Known(partition) => self.by_index(&partition, (start, end), sample, sink),
         };
         if by_index.is_some() {
             return Ok(());
@@ -106,18 +115,35 @@ impl Reading<'_> {
         self.after.is_none_or(|after| (at, id) < after) && self.criteria.matches(row)
     }
 
-    /// None, and nothing given, where an index is missing.
-    fn by_index(&self, partition: &Partition, start: i64, end: i64, sink: &mut impl Sink) -> Option<()> {
+    /// None, and nothing given, where there is no index on time.
+    fn by_index(
+        &self,
+        partition: &Partition,
+        (start, end): (i64, i64),
+        sample: &mut Sample,
+        sink: &mut impl Sink,
+    ) -> Option<()> {
         let related = match self.criteria.asks_for_related() {
             true => related(start, end)?,
             false => Vec::new(),
         };
-        let mut from = Posting::newest_at(end.saturating_sub(1));
+        let wants = |at: i64, id: [u8; 16], row: &View| self.wants(at, id, row);
+        let mut place = Place {
+            partition,
+            related: &related,
+            start,
+            end,
+            from: Posting::newest_at(end.saturating_sub(1)),
+        };
+        let can_be_looked_up = self.criteria.can_be_looked_up(&place);
+        let rows = partition.rows();
         loop {
-            let mut candidates =
-                self.candidates(&Place { partition, related: &related, start, end, from })?;
-            let mut patience = PATIENCE;
-            while let Some(posting) = candidates.current() {
+            let plan = sample.choose(&can_be_looked_up, sink.more(), rows);
+            let (mut candidates, mut patience): (Postings, u32) = match &plan {
+                Plan::Walk(patience) => (Box::new(place.all()?), *patience),
+                Plan::LookUp(chosen) => (self.criteria.look_up(chosen, &place, &wants)?, u32::MAX),
+            };
+            while let Some(posting) = candidates.current().filter(|_| patience > 0) {
                 if sink.is_enough(posting.at) {
                     return Some(());
                 }
@@ -125,39 +151,25 @@ impl Reading<'_> {
                     candidates.seek(posting.looked_up());
                     continue;
                 }
+                let is_walk = patience < u32::MAX;
                 let taken = partition.look(posting, |row| {
+                    if is_walk && sample.is_sampling() {
+                        sample.add_each(self.criteria.each_matches(row));
+                    }
                     let id = row.uuid(ID).filter(|id| self.wants(posting.at, *id, row));
                     id.map(|id| sink.take_place(partition, posting, id, row))
                 });
                 candidates.advance();
-                if taken.flatten().is_none() {
+                if is_walk {
+                    sample.add(taken.flatten().is_some());
                     patience -= 1;
-                    if patience == 0 {
-                        break;
-                    }
                 }
             }
             match candidates.current() {
-                Some(next) => from = next,
+                Some(next) => place.from = next,
                 None => return Some(()),
             }
         }
-    }
-
-    /// The rows worth looking at.
-    fn candidates<'a>(&'a self, place: &Place<'a>) -> Option<Postings<'a>> {
-        let mut filters = self.criteria.streams(place)?;
-        if filters.len() < 2 {
-            return match filters.pop() {
-                Some(only) => Some(only),
-                None => Some(Box::new(place.all()?)),
-            };
-        }
-        let rates: Vec<f64> = filters.iter().map(Stream::rate).collect();
-        let chosen = read_plan::choose(&rates, place.all()?.rate());
-        let mut filters: Vec<Option<Postings<'a>>> = filters.into_iter().map(Some).collect();
-        let chosen: Vec<Postings<'a>> = chosen.iter().filter_map(|i| filters[*i].take()).collect();
-        Some(Box::new(Intersection::of(chosen)))
     }
 }
 
@@ -180,6 +192,10 @@ struct Counted(u64);
 impl Sink for Counted {
     fn is_enough(&mut self, _: i64) -> bool {
         false
+    }
+
+    fn more(&self) -> usize {
+        usize::MAX
     }
 
     fn take_place(&mut self, _: &Partition, _: Posting, _: [u8; 16], _: &View) {

@@ -53,7 +53,7 @@ fn serve(place: &Place) {
         background::reload();
         background::report(c"audit_log: what is due");
         let step = background::transaction(|| match background::hold_extension() {
-            Some(true) => step(came),
+            Some(true) => step(came, place.begin_to_merge()),
             Some(false) => Ok(Step::WithoutExtension),
             None => Ok(Step::Busy),
         });
@@ -80,9 +80,9 @@ fn serve(place: &Place) {
     }
 }
 
-fn step(entries_came: bool) -> Result<Step, AuditError> {
+fn step(entries_came: bool, merge: bool) -> Result<Step, AuditError> {
     let sql = include_str!("../../sql/queries/run_due_task.sql");
-    spi::execute_reading(sql, &[Arg::of(Some(entries_came))], |rows| {
+    spi::execute_reading(sql, &[Arg::of(Some(entries_came)), Arg::of(Some(merge))], |rows| {
         let row = rows.iter().next();
         if row.as_ref().is_some_and(|row| row.get::<String>(1).is_some()) {
             return Ok(Step::Ran);

@@ -81,6 +81,7 @@ impl Launcher {
             next_run: place.next_run.load(Relaxed),
             asked: place.asked.load(Relaxed),
             entries_came: place.entries_came.load(Relaxed),
+            merge: place.merge.load(Relaxed),
             last_start: self.last_starts.get(&i).copied().unwrap_or(0),
             paused_until: place.paused_until.load(Relaxed),
             has_failed: self.failures.contains_key(&i),
