@@ -194,6 +194,17 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.index_event_target_partition(regclass) IS 'Gives a partition of event_target its indexes. Internal.';
 
+CREATE FUNCTION audit_log.merge_pending(relation regclass) RETURNS void
+  LANGUAGE sql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+  -- Of an index that nothing was added to, a page is read.
+  SELECT pg_catalog.gin_clean_pending_list(i.indexrelid)
+  FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname = 'gin'
+  WHERE i.indrelid = merge_pending.relation AND i.indisready
+$$;
+COMMENT ON FUNCTION audit_log.merge_pending(regclass) IS 'Merges what waits in the GIN indexes of a table. Internal.';
+
 -- An entry whose time has no partition yet lands here: a write never fails for want of one. Not DEFAULT partitions:
 -- beside one, attaching reads it all and locks it, and what is moved out of it is hidden from older snapshots.
 CREATE TABLE audit_log.event_unplaced (LIKE audit_log.event INCLUDING DEFAULTS);

@@ -24,7 +24,10 @@ COMMENT ON FUNCTION audit_log.unseen_from(smallint, pg_snapshot) IS 'The feed nu
 CREATE VIEW audit_log.uncounted WITH (security_invoker = true) AS
 SELECT e.*
 FROM audit_log.stored_event e
-WHERE e.feed >= coalesce((SELECT audit_log.unseen_from(u.epoch, u.snapshot) FROM audit_log.counted_until u), 0)
+-- Each bound a sub-select as a whole: row security lets an index be asked for nothing but an operator that gives nothing away.
+WHERE e.feed >= (SELECT coalesce((SELECT audit_log.unseen_from(u.epoch, u.snapshot) FROM audit_log.counted_until u), 0))
+  -- Nothing is above it. PostgreSQL expects little between two bounds, and much behind one: it would read whole partitions.
+  AND e.feed <= (SELECT 9223372036854775807)
   AND audit_log.seen_by(e.feed, (SELECT u.epoch FROM audit_log.counted_until u), (SELECT u.snapshot FROM audit_log.counted_until u)) IS NOT TRUE;
 COMMENT ON VIEW audit_log.uncounted IS 'Entries that count_entries() has not counted yet. Internal.';
 
@@ -74,15 +77,45 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.index_activity_partition(regclass) IS 'Gives a partition of activity its indexes; by a hash, as ids may be longer than an index takes. Internal.';
 
+-- Parts of names and ids, by their trigrams. It tells nothing of a text but whether it contains the other one, so row
+-- security lets it be asked before its own conditions: or whoever is bound to organizations would read all names.
+CREATE FUNCTION audit_log.contains(content text, part text) RETURNS boolean
+  LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_contains';
+COMMENT ON FUNCTION audit_log.contains(text, text) IS 'Whether a text contains another; upper and lower case are the same, by Unicode. Internal.';
+CREATE OPERATOR audit_log.@~ (LEFTARG = text, RIGHTARG = text, FUNCTION = audit_log.contains, RESTRICT = pg_catalog.contsel, JOIN = pg_catalog.contjoinsel);
+COMMENT ON OPERATOR audit_log.@~ (text, text) IS 'contains()';
+CREATE FUNCTION audit_log.text_trigrams_extract(text, internal) RETURNS internal
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_text_trigrams_extract';
+COMMENT ON FUNCTION audit_log.text_trigrams_extract(text, internal) IS 'The trigrams of a text in an index of text_trigrams. Internal.';
+CREATE FUNCTION audit_log.text_trigrams_query(text, internal, smallint, internal, internal, internal, internal) RETURNS internal
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_text_trigrams_query';
+COMMENT ON FUNCTION audit_log.text_trigrams_query(text, internal, smallint, internal, internal, internal, internal) IS 'The trigrams to look for in an index of text_trigrams; fewer than three letters have none. Internal.';
+CREATE FUNCTION audit_log.text_trigrams_consistent(internal, smallint, text, integer, internal, internal, internal, internal) RETURNS boolean
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_text_trigrams_consistent';
+COMMENT ON FUNCTION audit_log.text_trigrams_consistent(internal, smallint, text, integer, internal, internal, internal, internal) IS 'Whether a row found in an index of text_trigrams may have the text. Internal.';
+CREATE FUNCTION audit_log.text_trigrams_may(internal, smallint, text, integer, internal, internal, internal) RETURNS "char"
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_text_trigrams_may';
+COMMENT ON FUNCTION audit_log.text_trigrams_may(internal, smallint, text, integer, internal, internal, internal) IS 'The same while not all is known. Internal.';
+CREATE OPERATOR CLASS audit_log.text_trigrams FOR TYPE text USING gin AS
+  OPERATOR 1 audit_log.@~ (text, text),
+  FUNCTION 1 pg_catalog.btint4cmp(integer, integer),
+  FUNCTION 2 audit_log.text_trigrams_extract(text, internal),
+  FUNCTION 3 audit_log.text_trigrams_query(text, internal, smallint, internal, internal, internal, internal),
+  FUNCTION 4 audit_log.text_trigrams_consistent(internal, smallint, text, integer, internal, internal, internal, internal),
+  FUNCTION 6 audit_log.text_trigrams_may(internal, smallint, text, integer, internal, internal, internal),
+  STORAGE integer;
+COMMENT ON OPERATOR CLASS audit_log.text_trigrams USING gin IS 'Texts by parts of at least three letters.';
+
 CREATE FUNCTION audit_log.index_named_partition(partition regclass) RETURNS void
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   EXECUTE pg_catalog.format('CREATE UNIQUE INDEX ON %s (pg_catalog.hashtextextended(id, 0), pg_catalog.hashtextextended(name, 0), organization_id, type, is_actor, day) NULLS NOT DISTINCT', partition);
+  EXECUTE pg_catalog.format('CREATE INDEX ON %s USING gin (id audit_log.text_trigrams, name audit_log.text_trigrams)', partition);
 END
 $$;
-COMMENT ON FUNCTION audit_log.index_named_partition(regclass) IS 'Gives a partition of named its index; by hashes, as names may be of any length. Internal.';
+COMMENT ON FUNCTION audit_log.index_named_partition(regclass) IS 'Gives a partition of named its indexes: by hashes, as names may be of any length, and by parts of names and ids. Internal.';
 
 SELECT audit_log.index_activity_partition('audit_log.activity_unplaced');
 SELECT audit_log.index_named_partition('audit_log.named_unplaced');
@@ -238,6 +271,8 @@ BEGIN
         WHERE audit_log.partition_of(''audit_log.named'', c.day) IS NOT DISTINCT FROM $7
         ON CONFLICT DO NOTHING', place, fresh)
       USING low, now_epoch, now_snapshot, last.epoch, last.snapshot, audit_log.partition_start(partition), leaf;
+      -- Nobody who looks for a name should have to read what waits.
+      PERFORM audit_log.merge_pending(place);
     END LOOP;
   END LOOP;
   INSERT INTO audit_log.counted_until AS u (epoch, snapshot) VALUES (now_epoch, now_snapshot)

@@ -1,9 +1,5 @@
 -- The people's page: labels, search, exact totals, and names to type ahead.
 
-CREATE FUNCTION audit_log.contains(content text, part text) RETURNS boolean
-  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_contains';
-COMMENT ON FUNCTION audit_log.contains(text, text) IS 'Whether a text contains another; upper and lower case are the same, by Unicode. Internal.';
-
 CREATE VIEW audit_log.naming WITH (security_invoker = true) AS
 SELECT n.is_actor, n.organization_id, n.type, n.id, n.name
 FROM audit_log.stored_named n
@@ -74,6 +70,8 @@ CREATE FUNCTION audit_log.people(search text, "limit" integer DEFAULT 20)
   RETURNS TABLE (type text, id text, name text)
   LANGUAGE plpgsql STABLE ROWS 20
   SET search_path = pg_catalog, pg_temp
+  -- The way depends on what is looked for.
+  SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -87,7 +85,7 @@ BEGIN
     SELECT DISTINCT n.type, n.id, n.name
     FROM audit_log.naming n
     WHERE (n.is_actor OR n.type = 'candidate')
-      AND (audit_log.contains(n.name, people.search) OR audit_log.contains(n.id, people.search))
+      AND (n.name OPERATOR(audit_log.@~) people.search OR n.id OPERATOR(audit_log.@~) people.search)
       AND n.organization_id NOT IN (SELECT o.id FROM audit_log.readable_organizations() o WHERE NOT o.enabled)
     ORDER BY n.name, n.type, n.id
     LIMIT "limit";

@@ -145,28 +145,6 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.tidy_next() IS 'Removes idempotency keys whose entries are gone, a batch at a time, then names that no entry of a partition has any more; whether it did. Internal.';
 
-CREATE FUNCTION audit_log.merge_pending() RETURNS void
-  LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  index regclass;
-BEGIN
-  -- Of an index that nothing was added to, a page is read.
-  FOR index IN
-    SELECT i.indexrelid FROM pg_catalog.pg_index i
-    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-    JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname = 'gin'
-    WHERE i.indisready AND (i.indrelid = 'audit_log.event_unplaced'::regclass
-      OR i.indrelid IN (SELECT b.partition FROM audit_log.partition_bounds('audit_log.event') b))
-    ORDER BY i.indrelid DESC
-  LOOP
-    PERFORM pg_catalog.gin_clean_pending_list(index);
-  END LOOP;
-END
-$$;
-COMMENT ON FUNCTION audit_log.merge_pending() IS 'Merges what waits in the indexes of entries, so that those who write need not. Internal.';
-
 CREATE FUNCTION audit_log.run_task(task text, at timestamptz, is_worker boolean DEFAULT false, ahead integer DEFAULT NULL, OUT removed audit_log.removal[], OUT more boolean, OUT error text)
   LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp
@@ -186,7 +164,9 @@ BEGIN
       WHEN 'partitions' THEN
         -- Each that is made holds up readers of the whole log a little longer.
         more := audit_log.make_partitions(at, ahead, 20) > 0;
-      WHEN 'merge' THEN PERFORM audit_log.merge_pending();
+      WHEN 'merge' THEN
+        PERFORM audit_log.merge_pending(r.relation)
+        FROM (SELECT b.partition AS relation FROM audit_log.partition_bounds('audit_log.event') b UNION ALL SELECT 'audit_log.event_unplaced') r;
       WHEN 'counts' THEN PERFORM audit_log.count_entries();
       WHEN 'clear' THEN SELECT c.removed, c.more INTO removed, more FROM audit_log.clear_next(at, 20000) c;
       WHEN 'move' THEN

@@ -136,17 +136,6 @@ END
 $$;
 COMMENT ON FUNCTION audit_log.doctor_partitions(interval) IS 'What is wrong with the partitions of the log, and what has kept entries from theirs for longer than an interval. Internal.';
 
--- By the catalog only: no lock is waited for.
-CREATE VIEW audit_log.log_table WITH (security_invoker = true) AS
-WITH RECURSIVE tree (parent, relid, kind) AS (
-  SELECT pg_catalog.replace(c.relname, '_unplaced', '')::name, c.oid, c.relkind
-  FROM pg_catalog.pg_class c
-  WHERE c.oid IN ('audit_log.event'::regclass, 'audit_log.event_unplaced'::regclass, 'audit_log.event_target'::regclass, 'audit_log.event_target_unplaced'::regclass)
-  UNION ALL
-  SELECT t.parent, c.oid, c.relkind FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.relid JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid)
-SELECT t.parent, t.relid::regclass AS relation, t.kind FROM tree t;
-COMMENT ON VIEW audit_log.log_table IS 'event, event_target, their partitions and what is beside these. Internal.';
-
 CREATE FUNCTION audit_log.doctor_guards() RETURNS SETOF audit_log.diagnosis
   LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp
@@ -178,26 +167,19 @@ COMMENT ON FUNCTION audit_log.doctor_guards() IS 'Tables of the log that can be 
 CREATE FUNCTION audit_log.doctor_indexes() RETURNS SETOF audit_log.diagnosis
   LANGUAGE sql STABLE
   SET search_path = pg_catalog, pg_temp
-  SET quote_all_identifiers = off
 AS $$
-  WITH present AS (
-    SELECT i.indexrelid::regclass AS index, i.indrelid AS relid, i.indisvalid AS is_valid,
-           pg_catalog.substring(pg_catalog.pg_get_indexdef(i.indexrelid), 'USING (?:btree )?((?:gin )?\([^)]*\))') AS columns,
-           coalesce(pg_catalog.pg_get_expr(i.indpred, i.indrelid), '') AS condition
-    FROM pg_catalog.pg_index i WHERE i.indrelid IN (SELECT l.relation FROM audit_log.log_table l)),
-  wanted AS (
-    SELECT l.relation, d.definition, pg_catalog.substring(d.definition, '^(?:USING )?((?:gin )?\([^)]*\))') AS columns, coalesce('(' || pg_catalog.substring(d.definition, ' WHERE (.*)$') || ')', '') AS condition
-    FROM audit_log.log_table l CROSS JOIN LATERAL audit_log.partition_indexes(l.parent) d
-    WHERE l.kind = 'r')
-  SELECT 'warning', pg_catalog.format('index missing: there is none on %s, so reading by it is slow', w.columns), w.relation::text, pg_catalog.format('CREATE INDEX CONCURRENTLY ON %s %s', w.relation, w.definition)
-  FROM wanted w
-  WHERE NOT EXISTS (SELECT FROM present p WHERE p.relid = w.relation AND p.columns = w.columns AND p.condition = w.condition)
+  SELECT 'warning', pg_catalog.format('index missing: there is none on %s, so reading by it is slow', m.columns), m.relation::text, pg_catalog.format('CREATE INDEX CONCURRENTLY ON %s %s', m.relation, m.definition)
+  FROM audit_log.missing_indexes() m
+  WHERE m.relation NOT IN (SELECT e.relation FROM audit_log.earlier_indexes() e)
+  UNION ALL
+  SELECT 'info', 'indexes of an earlier version: they take more room, and more time to write to', e.relation::text, 'SELECT audit_log.reindex_partitions()'
+  FROM (SELECT DISTINCT e.relation FROM audit_log.earlier_indexes() e) e
   UNION ALL
   SELECT 'warning', 'index invalid: it is written to and not read; CREATE INDEX or REINDEX CONCURRENTLY did not finish', p.index::text,
-         pg_catalog.format(CASE WHEN EXISTS (SELECT FROM present o WHERE o.relid = p.relid AND o.is_valid AND o.columns = p.columns AND o.condition = p.condition)
+         pg_catalog.format(CASE WHEN EXISTS (SELECT FROM audit_log.present_indexes() o WHERE o.relation = p.relation AND o.is_valid AND o.columns = p.columns AND o.condition = p.condition)
                                 THEN 'DROP INDEX CONCURRENTLY %s' ELSE 'REINDEX INDEX CONCURRENTLY %s' END, p.index)
-  FROM present p
-  WHERE NOT p.is_valid AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index b WHERE b.index_relid = p.index OR b.relid = p.relid)
+  FROM audit_log.present_indexes() p
+  WHERE NOT p.is_valid AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index b WHERE b.index_relid = p.index OR b.relid = p.relation)
 $$;
 COMMENT ON FUNCTION audit_log.doctor_indexes() IS 'Indexes that partitions lack. Internal.';
 

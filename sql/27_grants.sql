@@ -60,7 +60,7 @@ GRANT EXECUTE ON FUNCTION
   audit_log.grant_read(name, text), audit_log.revoke_read(name, text),
   audit_log.watch(regclass, text, name[], name, name, jsonb, jsonb, name[], name[], text), audit_log.unwatch(regclass),
   audit_log.ensure_partitions(integer), audit_log.count_entries(), audit_log.import(jsonb[], text),
-  audit_log.partition_interval(), audit_log.set_partition_interval(text),
+  audit_log.partition_interval(), audit_log.set_partition_interval(text), audit_log.reindex_partitions(boolean),
   audit_log.set_retention(interval, text, text), audit_log.unset_retention(text, text),
   audit_log.hold(text, text, text, text, text), audit_log.release_hold(text), audit_log.run_retention(boolean),
   audit_log.worker_tasks(), audit_log.task_interval(text), audit_log.doctor()

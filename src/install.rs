@@ -32,7 +32,8 @@ extension_sql_file!("../sql/20_moving.sql", name = "moving", requires = ["partit
 extension_sql_file!("../sql/21_retention.sql", name = "retention", requires = ["moving"]);
 extension_sql_file!("../sql/22_purge.sql", name = "purge", requires = ["retention"]);
 extension_sql_file!("../sql/23_drop.sql", name = "drop", requires = ["purge"]);
-extension_sql_file!("../sql/24_worker.sql", name = "worker", requires = ["drop"]);
+extension_sql_file!("../sql/23_indexes.sql", name = "indexes", requires = ["drop"]);
+extension_sql_file!("../sql/24_worker.sql", name = "worker", requires = ["indexes"]);
 extension_sql_file!("../sql/25_doctor.sql", name = "doctor", requires = ["worker"]);
 extension_sql_file!("../sql/26_doctor_log.sql", name = "doctor_log", requires = ["doctor"]);
 extension_sql_file!("../sql/27_grants.sql", name = "grants", requires = ["doctor_log"], finalize);

@@ -8,7 +8,8 @@ values of before. Of others each entry has the whole row, and they are counted.
 
 What entries cannot tell is not compared: tables that were made with rows in them, before they could be watched, or that
 DDL gave other columns or another name since (DDL that rewrites values leaves no entry); foreign tables (they have no rows
-here); and partitioned ones of which a partition was attached, detached, dropped or truncated alone.
+here); and partitioned ones of which a partition was attached, detached, dropped or truncated alone. A DETACH … CONCURRENTLY
+that was cancelled has detached its partition, and fires no event trigger.
 """
 
 from collections import Counter, defaultdict, deque
@@ -93,6 +94,7 @@ SELECT format('%I.%I', n.nspname, c.relname), c.relkind, w.capture,
        EXISTS (SELECT FROM suites.made m WHERE m.relation = c.oid AND m.shape <> suites.shape(c.oid))
        OR EXISTS (SELECT FROM suites.ddl d WHERE d.relation = c.oid)
        OR EXISTS (SELECT FROM suites.made m JOIN suites.ddl d ON d.relation = m.relation WHERE m.topmost = c.oid)
+       OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid AND i.inhdetachpending)
 FROM audit_log.watched w JOIN pg_class c ON c.oid = w.relation JOIN pg_namespace n ON n.oid = c.relnamespace
 ORDER BY 1
 '''

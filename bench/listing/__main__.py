@@ -8,7 +8,7 @@ import time
 
 import psycopg
 
-from listing import bound, concurrent, deep, direct, growth, hundred, page, pairs, plain, single
+from listing import bound, concurrent, deep, direct, growth, hundred, names, page, pairs, plain, single
 from listing import chart, dataset, generate, options, report, worst
 from listing.measurement import Measurement
 from shared.circumstances import circumstances
@@ -16,7 +16,7 @@ from shared.server import Server
 from shared.terminal import say
 
 MEASURES = {"single": single, "pairs": pairs, "hundred": hundred, "deep": deep, "bound": bound, "direct": direct, "page": page,
-            "concurrent": concurrent, "growth": growth, "plain": plain}
+            "names": names, "concurrent": concurrent, "growth": growth, "plain": plain}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ PHASES = {
     "bound": "a login bound to one organization beside the owner",
     "direct": "SQL on the view entry beside SQL on the tables",
     "page": "a page for people with its total, and counts by day",
+    "names": "a part of a name where there are nearly as many targets as entries",
     "concurrent": "50 connections that list while two write",
     "growth": "buffers an entry returned as the log grows",
     "plain": "the plain query on one table, beside list",

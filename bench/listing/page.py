@@ -50,7 +50,7 @@ def measure(run: Measurement) -> None:
 
 
 def timed(run: Measurement, session: Session, subject: str, statement: str, parameters: list[str | None],
-          reach: float) -> Answer:
+          reach: float | None, phase: str = "page") -> Answer:
     """Keeps the times of a statement, run once before; the last answer."""
     answer = session.run(statement, parameters)
     times: list[float] = []
@@ -60,5 +60,5 @@ def timed(run: Measurement, session: Session, subject: str, statement: str, para
         answer = session.run(statement, parameters)
         ended = ended or answer.timed_out
         times.append(answer.seconds)
-    run.figures.add_times("page", subject, times, p99=reach, note=f"ended after {CALL_SECONDS:.0f} s" if ended else "")
+    run.figures.add_times(phase, subject, times, p99=reach, note=f"ended after {CALL_SECONDS:.0f} s" if ended else "")
     return answer

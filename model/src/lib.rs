@@ -34,6 +34,7 @@ pub mod snapshot;
 pub mod stored_id;
 pub mod sync_cursor;
 pub mod sync_request;
+pub mod trigrams;
 pub mod valid_text;
 pub mod watch_options;
 pub mod window;

@@ -145,11 +145,11 @@ mod tests {
     proptest! {
         #[test]
         fn a_wait_is_never_negative_nor_long(
-            all in proptest::collection::vec((any::<i64>(), any::<bool>(), any::<bool>(), any::<i64>(), any::<i64>()), 0..9),
+            all in proptest::collection::vec((any::<i64>(), any::<[bool; 3]>(), any::<i64>(), any::<i64>()), 0..9),
             at_work in 0..9_usize,
         ) {
-            let all: Vec<Due> = all.into_iter().enumerate().map(|(place, (next_run, asked, entries_came, last_start, paused_until))| {
-                Due { place, next_run, asked, entries_came, last_start, paused_until, has_failed: false }
+            let all: Vec<Due> = all.into_iter().enumerate().map(|(place, (next_run, [asked, entries_came, merge], last_start, paused_until))| {
+                Due { place, next_run, asked, entries_came, merge, last_start, paused_until, has_failed: false }
             }).collect();
             let plan = plan(NOW, &all, at_work);
             prop_assert!((0..=LONGEST_WAIT).contains(&plan.wait));

@@ -160,6 +160,8 @@ pub fn cluster() -> &'static Cluster {
 pub struct Db {
     pub name: String,
     pub client: Client,
+    /// Where it is not in the cluster that tests share.
+    own: Option<Cluster>,
 }
 
 /// Parameters, as the postgres crate takes them.
@@ -184,13 +186,29 @@ impl Db {
         let name = unique("test");
         let mut admin = connect("postgres", "postgres");
         admin.batch_execute(&format!("CREATE DATABASE {name}")).expect("CREATE DATABASE");
-        let client = connect(&name, "postgres");
-        Db { name, client }
+        Db::of(&name)
+    }
+
+    /// A database that is there.
+    pub fn of(name: &str) -> Db {
+        Db { name: name.to_string(), client: connect(name, "postgres"), own: None }
+    }
+
+    /// In a cluster of its own, with the extension: no other test's transaction or change of a catalog makes it read more.
+    pub fn alone() -> Db {
+        let own = Cluster::start(&["autovacuum=off"], None);
+        let mut client = own.connect("postgres");
+        run(&mut client, "CREATE EXTENSION audit_log");
+        Db { name: "postgres".into(), client, own: Some(own) }
+    }
+
+    fn connect(&self, user: &str) -> Client {
+        connect_to(self.own.as_ref().unwrap_or_else(|| cluster()), &self.name, user)
     }
 
     /// Another superuser's session.
     pub fn session(&self) -> Client {
-        connect(&self.name, "postgres")
+        self.connect("postgres")
     }
 
     /// A session of a role, which is created (LOGIN) where it is not there.
@@ -198,7 +216,7 @@ impl Db {
         self.run(&format!(
             "DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
         ));
-        connect(&self.name, role)
+        self.connect(role)
     }
 
     /// Runs statements that must succeed.
@@ -250,7 +268,9 @@ impl Default for Db {
 impl Drop for Db {
     fn drop(&mut self) {
         // Kept where the test failed: somebody may want to look while the cluster lives.
-        if !std::thread::panicking() {
+        if let Some(own) = self.own.take() {
+            own.stop();
+        } else if !std::thread::panicking() {
             let mut admin = connect("postgres", "postgres");
             let _ = admin.batch_execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
         }
@@ -258,7 +278,11 @@ impl Drop for Db {
 }
 
 pub fn connect(database: &str, user: &str) -> Client {
-    let mut config = cluster().config(database);
+    connect_to(cluster(), database, user)
+}
+
+fn connect_to(cluster: &Cluster, database: &str, user: &str) -> Client {
+    let mut config = cluster.config(database);
     config.user(user);
     config.connect(NoTls).unwrap_or_else(|e| panic!("connecting to {database} as {user}: {e}"))
 }

@@ -1,6 +1,6 @@
 //! What is written for people who take the log elsewhere: BI tools, the connector, incremental sync.
 
-use audit_log_tests::{connect, fails, psql, run, Cluster, Db};
+use audit_log_tests::{fails, psql, run, Cluster, Db};
 use postgres::NoTls;
 
 use crate::documents::Document;
@@ -130,7 +130,7 @@ fn attributes(view: &str, columns: &[String]) -> String {
 /// A database of this name in the shared cluster, where the name is shown.
 fn named(name: &str) -> Db {
     psql("postgres", &format!("CREATE DATABASE {name}"));
-    Db { name: name.to_string(), client: connect(name, "postgres") }
+    Db::of(name)
 }
 
 #[test]

@@ -23,7 +23,10 @@ enum Waiting {
 
 /// A log with a watched table and nothing that expires but what a test lets expire.
 fn busy() -> Db {
-    let mut db = Db::new();
+    busy_in(Db::new())
+}
+
+fn busy_in(mut db: Db) -> Db {
     db.run("CREATE TABLE job (id text PRIMARY KEY, n int DEFAULT 0); SELECT audit_log.watch('job'); SELECT audit_log.set_retention(NULL)");
     db.run("SET client_min_messages = error; SELECT audit_log.record('job_created', 'warm')");
     db
@@ -235,7 +238,7 @@ fn while_entries_are_cleared_and_partitions_dropped() {
 /// Who drops holds everybody up: what is done then must not grow with what is dropped.
 #[test]
 fn a_drop_reads_no_more_where_more_goes() {
-    let mut db = busy();
+    let mut db = busy_in(Db::alone());
     let mut read = Vec::new();
     for (weeks_ago, entries) in [(12, 2_000), (11, 2_000), (10, 100_000)] {
         let whole = fill(&mut db, weeks_ago, entries);
@@ -249,7 +252,7 @@ fn a_drop_reads_no_more_where_more_goes() {
         assert_eq!(db.one(&format!("SELECT to_regclass('audit_log.{whole}') IS NULL")), "t");
         db.run("SELECT audit_log.unset_retention('old')");
     }
-    assert!(read[2] < 2 * read[1], "{read:?} pages, where 2,000, 2,000 and 100,000 entries went");
+    assert!(read[2] < read[1] * 5 / 4, "{read:?} pages, where 2,000, 2,000 and 100,000 entries went");
 }
 
 /// Holds up the last step of a drop, and keeps entries from partitions that it does not know; nobody else.

@@ -41,6 +41,7 @@ pub mod slots;
 pub mod spi;
 pub mod srf;
 pub mod text;
+pub mod text_trigrams;
 pub mod text_values;
 pub mod trigger;
 pub mod tuple;

@@ -160,15 +160,28 @@ impl Drop for Connection {
     }
 }
 
-fn plan(sql: &str, args: &[Arg]) -> Result<pg_sys::SPIPlanPtr, AuditError> {
+/// How a query is planned.
+#[derive(Clone, Copy)]
+enum Plan {
+    /// As PostgreSQL chooses: once for all values, or anew.
+    Kept,
+    /// For the values of each call.
+    OfValues,
+}
+
+fn plan(sql: &str, args: &[Arg], how: Plan) -> Result<pg_sys::SPIPlanPtr, AuditError> {
     if let Some(plan) = PLANS.with_borrow(|plans| plans.get(sql).copied()) {
         return Ok(plan);
     }
     let text = CString::new(sql).map_err(|_| AuditError::internal("a query holds a NUL"))?;
     let mut types: Vec<pg_sys::Oid> = args.iter().map(|a| a.oid).collect();
+    let options = match how {
+        Plan::Kept => 0,
+        Plan::OfValues => pg_sys::CURSOR_OPT_CUSTOM_PLAN as i32,
+    };
     // SAFETY: SPI is connected; text and types outlive the call; the plan is kept for the session.
     let plan = unsafe {
-        let plan = pg_sys::SPI_prepare(text.as_ptr(), types.len() as i32, types.as_mut_ptr());
+        let plan = pg_sys::SPI_prepare_cursor(text.as_ptr(), types.len() as i32, types.as_mut_ptr(), options);
         if plan.is_null() || pg_sys::SPI_keepplan(plan) != 0 {
             return Err(AuditError::internal(format!("could not prepare: {sql}")));
         }
@@ -181,12 +194,13 @@ fn plan(sql: &str, args: &[Arg]) -> Result<pg_sys::SPIPlanPtr, AuditError> {
 fn run<T>(
     sql: &str,
     args: &[Arg],
+    how: Plan,
     read_only: bool,
     read: impl FnOnce(&Rows) -> Result<T, AuditError>,
 ) -> Result<T, AuditError> {
     let _as_extension = AsExtension::begin();
     let _connection = Connection::open()?;
-    let plan = plan(sql, args)?;
+    let plan = plan(sql, args, how)?;
     let null = pg_sys::Datum::from(0);
     let given: Vec<Option<pg_sys::Datum>> = args.iter().map(Arg::datum).collect();
     let mut values: Vec<pg_sys::Datum> = given.iter().map(|datum| datum.unwrap_or(null)).collect();
@@ -211,7 +225,16 @@ pub fn select<T>(
     args: &[Arg],
     read: impl FnOnce(&Rows) -> Result<T, AuditError>,
 ) -> Result<T, AuditError> {
-    run(sql, args, true, read)
+    run(sql, args, Plan::Kept, true, read)
+}
+
+/// The same, where the best way depends on the values.
+pub fn select_planned_by_values<T>(
+    sql: &str,
+    args: &[Arg],
+    read: impl FnOnce(&Rows) -> Result<T, AuditError>,
+) -> Result<T, AuditError> {
+    run(sql, args, Plan::OfValues, true, read)
 }
 
 /// Reads as the extension what is committed by now or was written by this transaction's earlier commands,
@@ -221,7 +244,7 @@ pub fn select_latest<T>(
     args: &[Arg],
     read: impl FnOnce(&Rows) -> Result<T, AuditError>,
 ) -> Result<T, AuditError> {
-    backend::with_latest_snapshot(|| run(sql, args, true, read))
+    backend::with_latest_snapshot(|| run(sql, args, Plan::Kept, true, read))
 }
 
 /// Writes as the extension, and reads what that gives back.
@@ -230,7 +253,7 @@ pub fn execute_reading<T>(
     args: &[Arg],
     read: impl FnOnce(&Rows) -> Result<T, AuditError>,
 ) -> Result<T, AuditError> {
-    run(sql, args, false, read)
+    run(sql, args, Plan::Kept, false, read)
 }
 
 /// Writes as the extension; returns the number of rows in its RETURNING, if it has one.

@@ -30,12 +30,12 @@ pub unsafe fn is_its_family(family: pg_sys::Oid) -> bool {
     }
 }
 
-/// Declares a support function, which gets the call as it is.
+/// Declares a support function, which gets the call's arguments as they are.
 macro_rules! support_function {
     ($symbol:ident, $info:ident, $body:expr) => {
         #[no_mangle]
-        pub extern "C" fn $info() -> &'static pg_sys::Pg_finfo_record {
-            const V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+        pub extern "C" fn $info() -> &'static pgrx::pg_sys::Pg_finfo_record {
+            const V1: pgrx::pg_sys::Pg_finfo_record = pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
             &V1
         }
 
@@ -43,13 +43,14 @@ macro_rules! support_function {
         /// Called by GIN, whose arguments have the declared types; SQL cannot, as some are `internal`.
         #[no_mangle]
         #[pgrx::pg_guard]
-        pub unsafe extern "C-unwind" fn $symbol(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-            let body: unsafe fn(&[pg_sys::NullableDatum]) -> pg_sys::Datum = $body;
+        pub unsafe extern "C-unwind" fn $symbol(call: pgrx::pg_sys::FunctionCallInfo) -> pgrx::pg_sys::Datum {
+            let body: fn(&[pgrx::pg_sys::NullableDatum]) -> pgrx::pg_sys::Datum = $body;
             // SAFETY: by contract.
             unsafe { body((*call).args.as_slice((*call).nargs as usize)) }
         }
     };
 }
+pub(super) use support_function;
 
 // extractValue(value, number of keys), extractQuery(value, number of keys, …): the value itself is the one key.
 support_function!(audit_log_text_values_extract, pg_finfo_audit_log_text_values_extract, |args| {

@@ -41,7 +41,7 @@ fn named(sql: &str, is: &str) -> Result<Option<Values>, AuditError> {
 pub fn containing(part: &str) -> Result<Option<Named>, AuditError> {
     let sql = include_str!("../../sql/queries/names_containing.sql");
     let args = [text(Some(part)), Arg::of(Some(MOST_LOOKED_UP + 1))];
-    spi::select(sql, &args, |rows| {
+    spi::select_planned_by_values(sql, &args, |rows| {
         if rows.count as i64 > MOST_LOOKED_UP {
             return Ok(None);
         }
