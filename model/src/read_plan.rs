@@ -1,166 +1,179 @@
 //! How a partition's entries are found: by walking through them in the order of time, or by looking filters up.
 
-/// Nanoseconds, about: a row that is looked at, in the order in which rows were written; a step in an index; a place
-/// that a look-up gives; one that it passes over; a look-up by itself.
-const ROW: f64 = 250.0;
-const STEP: f64 = 60.0;
-const HIT: f64 = 30.0;
-const PASSED: f64 = 5.0;
-const LOOK_UP: f64 = 20_000.0;
+/// Nanoseconds, about: a row that is looked at; a row of which only the instant is; a step in the index on time; a place
+/// that a look-up gives, and one that it is compared with.
+const ROW: f64 = 1200.0;
+const INSTANT: f64 = 350.0;
+const STEP: f64 = 110.0;
+const HIT: f64 = 12.0;
+/// The pages of a tree of places that are read for a few of them.
+const LOOK_UP: f64 = 120_000.0;
 
-/// So many rows are looked at before it is known how common what is wanted is.
-const SAMPLE: u32 = 512;
-/// After so many rows it is chosen anew.
-const PATIENCE: u32 = 4096;
+/// After so many rows it is chosen anew, at the earliest.
+const PATIENCE: f64 = 512.0;
+/// So many times what was expected, and it is another way's turn.
+const AT_MOST: f64 = 3.0;
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan {
-    /// Walk through so many entries.
+    /// Walk through so many entries, and look at each.
     Walk(u32),
-    /// Look these filters up, the rarest first.
-    LookUp(Vec<usize>),
+    /// Look these filters up, the rarest first. Through so many entries it is walked by the index on time, and of those that
+    /// are at a place that all have the rows are looked at; then, or at once, all places are put in the order of time.
+    LookUp { filters: Vec<usize>, steps: u64 },
 }
 
-/// What looking at rows told so far, of the newest ones first.
-#[derive(Debug, Default)]
-pub struct Sample {
-    sampled: u32,
-    /// Of the rows sampled, by filter: how many it let through.
-    let_through: Vec<u32>,
-    /// Rows looked at since it was last chosen, and those of them that are wanted.
-    looked_at: u32,
-    wanted: u32,
+/// What is known of a partition.
+#[derive(Debug)]
+pub struct Chooser {
+    /// By filter, how many rows it lets through, about; None where that cannot be looked up.
+    found: Vec<Option<f64>>,
+    rows: f64,
+    /// How many of them are of the time that is wanted, about.
+    within: f64,
+    walked: f64,
+    wanted: f64,
 }
 
-impl Sample {
-    /// Whether it is to be told of each filter by itself.
-    pub fn is_sampling(&self) -> bool {
-        self.sampled < SAMPLE
+impl Chooser {
+    pub fn new(found: Vec<Option<f64>>, rows: f64, within: f64) -> Self {
+        let rows = rows.max(1.0);
+        Chooser { found, rows, within: within.clamp(1.0, rows), walked: 0.0, wanted: 0.0 }
     }
 
-    /// Takes in which filters let a row through.
-    pub fn add_each(&mut self, let_through: impl Iterator<Item = bool>) {
-        self.sampled += 1;
-        for (i, through) in let_through.enumerate() {
-            if self.let_through.len() <= i {
-                self.let_through.push(0);
-            }
-            self.let_through[i] += u32::from(through);
-        }
-    }
-
-    /// Takes in whether a row is wanted.
+    /// Takes in whether a row that was walked to is wanted.
     pub fn add(&mut self, is_wanted: bool) {
-        self.looked_at += 1;
-        self.wanted += u32::from(is_wanted);
+        self.walked += 1.0;
+        self.wanted += f64::from(u8::from(is_wanted));
     }
 
-    /// Chooses how to go on in a partition of so many rows, of which so many more are wanted; by which of the filters
-    /// can be looked up.
-    pub fn choose(&mut self, can_be_looked_up: &[bool], more: usize, rows: f64) -> Plan {
-        let share = |count: u32, of: u32| (f64::from(count) + 0.5) / (f64::from(of) + 1.0);
-        let rate = |i: usize| share(self.let_through.get(i).copied().unwrap_or(0), self.sampled);
-        let mut filters: Vec<usize> = (0..can_be_looked_up.len()).filter(|i| can_be_looked_up[*i]).collect();
-        filters.sort_by(|a, b| rate(*a).total_cmp(&rate(*b)));
+    /// Chooses how to go on; so many more are wanted.
+    pub fn choose(&self, more: usize) -> Plan {
+        let share = |filter: usize| (self.found[filter].unwrap_or(self.rows) / self.rows).min(1.0);
+        let mut filters: Vec<usize> = (0..self.found.len()).filter(|i| self.found[*i].is_some()).collect();
+        filters.sort_by(|a, b| share(*a).total_cmp(&share(*b)));
         let Some((rarest, others)) = filters.split_first() else { return Plan::Walk(u32::MAX) };
-        if self.is_sampling() {
-            return Plan::Walk(SAMPLE - self.sampled);
-        }
+        // What walking told is of all filters together, and of those that stand behind one another.
+        let expected = match self.walked > 0.0 {
+            true => (self.wanted + 0.5) / (self.walked + 1.0),
+            false => filters.iter().map(|filter| share(*filter)).product::<f64>(),
+        };
+        let more = more as f64;
+        let to_pass = (more / expected.max(f64::MIN_POSITIVE)).min(self.within);
+        // Each other one is looked up, too, where that saves more looks at rows than it costs.
         let mut chosen = vec![*rarest];
-        let mut found = rate(*rarest);
+        let mut all = vec![*rarest];
+        let (mut passed, mut hits) = (share(*rarest), share(*rarest));
+        let (mut sieve, mut gather) = (HIT * share(*rarest), HIT * share(*rarest) * self.rows + LOOK_UP);
         for other in others {
-            if rate(*other) * PASSED < found * (1.0 - rate(*other)) * (HIT + ROW) {
+            if share(*other) * HIT < passed * (1.0 - share(*other)) * ROW {
+                passed *= share(*other);
+                sieve += share(*other) * HIT;
                 chosen.push(*other);
-                found *= rate(*other);
+            }
+            let cost = share(*other) * self.rows * HIT + LOOK_UP;
+            if cost < hits * self.rows * (1.0 - share(*other)) * (HIT + INSTANT) {
+                hits *= share(*other);
+                gather += cost;
+                all.push(*other);
             }
         }
-        let more = more as f64;
-        let to_walk = (more / share(self.wanted, self.looked_at)).min(rows);
-        let hits = rows * found;
-        let look_up = LOOK_UP + hits * HIT + (to_walk * STEP + more.min(hits) * ROW).min(hits * ROW);
-        (self.looked_at, self.wanted) = (0, 0);
-        match to_walk * ROW <= look_up {
-            true => Plan::Walk(PATIENCE),
-            false => Plan::LookUp(chosen),
+        let by_rows = to_pass * ROW;
+        let by_places = chosen.len() as f64 * LOOK_UP + to_pass * (STEP + sieve) + (to_pass * passed) * ROW;
+        let in_order = gather + hits * self.rows * INSTANT + more.min(hits * self.rows) * ROW;
+        let patience = (to_pass * AT_MOST).max(PATIENCE);
+        match by_rows.min(by_places).min(in_order) {
+            least if least == by_rows => Plan::Walk(patience.min(f64::from(u32::MAX - 1)) as u32),
+            least if least == by_places => Plan::LookUp { filters: chosen, steps: patience as u64 },
+            _ => Plan::LookUp { filters: all, steps: 0 },
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    /// A sample in which filters let through so many rows of a thousand, those of one among those of the next.
-    fn sampled(filters: &[u32]) -> Sample {
-        let mut sample = Sample::default();
-        for row in 0..1000 {
-            let through = || filters.iter().map(|count| row % 1000 < *count);
-            if sample.is_sampling() {
-                sample.add_each(through());
-            }
-            sample.add(through().all(|one| one));
-        }
-        sample
+    const ROWS: f64 = 2_000_000.0;
+
+    fn choose(found: &[f64], more: usize) -> Plan {
+        Chooser::new(found.iter().map(|found| Some(*found)).collect(), ROWS, ROWS).choose(more)
     }
 
-    const ROWS: f64 = 800_000.0;
+    fn is_walk(plan: &Plan) -> bool {
+        matches!(plan, Plan::Walk(_))
+    }
 
-    #[test]
-    fn at_first_it_walks() {
-        assert_eq!(Sample::default().choose(&[true], 100, ROWS), Plan::Walk(SAMPLE));
+    fn steps(plan: Plan) -> (Vec<usize>, u64) {
+        match plan {
+            Plan::LookUp { filters, steps } => (filters, steps),
+            Plan::Walk(_) => panic!("it walks"),
+        }
     }
 
     #[test]
     fn without_an_index_it_walks_to_the_end() {
-        assert_eq!(sampled(&[0]).choose(&[false], 100, ROWS), Plan::Walk(u32::MAX));
-        assert_eq!(Sample::default().choose(&[], 100, ROWS), Plan::Walk(u32::MAX));
+        assert_eq!(Chooser::new(vec![None], ROWS, ROWS).choose(100), Plan::Walk(u32::MAX));
+        assert_eq!(Chooser::new(vec![], ROWS, ROWS).choose(100), Plan::Walk(u32::MAX));
     }
 
     #[test]
     fn what_is_common_is_walked_to() {
-        let mut sample = Sample::default();
-        (0..1000).for_each(|row| {
-            sample.add_each(std::iter::once(row % 2 == 0));
-            sample.add(row % 2 == 0);
-        });
-        assert_eq!(sample.choose(&[true], 100, ROWS), Plan::Walk(PATIENCE));
+        assert!(is_walk(&choose(&[ROWS / 2.0], 100)));
+        assert!(is_walk(&choose(&[ROWS / 2.0, ROWS], 100)));
     }
 
     #[test]
-    fn what_is_rare_is_looked_up() {
-        assert_eq!(sampled(&[0]).choose(&[true], 100, ROWS), Plan::LookUp(vec![0]));
+    fn what_is_less_common_is_walked_to_by_its_places() {
+        let (filters, walked) = steps(choose(&[ROWS / 50.0], 100));
+        assert_eq!(filters, [0]);
+        assert!(walked > 5_000);
     }
 
     #[test]
-    fn few_rows_are_walked_through() {
-        assert_eq!(sampled(&[0]).choose(&[true], 100, 50.0), Plan::Walk(PATIENCE));
+    fn what_is_rare_or_absent_is_put_in_order() {
+        assert_eq!(steps(choose(&[700.0], 100)), (vec![0], 0));
+        assert_eq!(steps(choose(&[0.0], 100)), (vec![0], 0));
+        // All of a filter by itself that is not common are put in order where all are wanted.
+        assert_eq!(steps(choose(&[7_000.0], usize::MAX)), (vec![0], 0));
     }
 
     #[test]
-    fn two_alike_are_looked_up_together() {
-        assert_eq!(sampled(&[1, 0]).choose(&[true, true], 100, ROWS), Plan::LookUp(vec![1, 0]));
+    fn two_of_which_little_is_left_together_are_looked_up_together() {
+        assert_eq!(steps(choose(&[20_000.0, 10_000.0], 100)), (vec![1, 0], 0));
     }
 
     #[test]
     fn a_common_one_beside_a_rare_one_is_checked_at_the_row() {
-        let mut sample = Sample::default();
-        (0..1000).for_each(|row| {
-            sample.add_each([false, row % 10 != 0].into_iter());
-            sample.add(false);
-        });
-        assert_eq!(sample.choose(&[true, true], 100, ROWS), Plan::LookUp(vec![0]));
+        assert_eq!(steps(choose(&[100.0, ROWS / 2.0], 100)), (vec![0], 0));
     }
 
     #[test]
-    fn what_was_common_and_ends_is_looked_up() {
-        let mut sample = Sample::default();
-        (0..SAMPLE).for_each(|_| {
-            sample.add_each(std::iter::once(true));
-            sample.add(true);
-        });
-        assert_eq!(sample.choose(&[true], 1000, ROWS), Plan::Walk(PATIENCE));
-        (0..PATIENCE).for_each(|_| sample.add(false));
-        assert_eq!(sample.choose(&[true], 900, ROWS), Plan::LookUp(vec![0]));
+    fn what_does_not_come_is_looked_up_in_the_end() {
+        let mut chooser = Chooser::new(vec![Some(ROWS * 0.8), Some(ROWS * 0.9)], ROWS, ROWS);
+        let Plan::Walk(patience) = chooser.choose(100) else { panic!("it does not walk") };
+        (0..patience).for_each(|_| chooser.add(false));
+        assert_eq!(steps(chooser.choose(100)).0, [0, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_found_something_is_chosen(
+            found in proptest::collection::vec(proptest::option::of(0.0..1e12), 0..6),
+            rows in 0.0..1e9, within in -1.0..1e12, more in any::<usize>(), walked in 0..100, wanted in 0..100,
+        ) {
+            let can: Vec<usize> = (0..found.len()).filter(|i| found[*i].is_some()).collect();
+            let mut chooser = Chooser::new(found, rows, within);
+            (0..walked).for_each(|i| chooser.add(i < wanted));
+            match chooser.choose(more) {
+                Plan::Walk(patience) => prop_assert!(patience >= PATIENCE as u32),
+                Plan::LookUp { filters, .. } => {
+                    prop_assert!(!filters.is_empty() && filters.iter().all(|filter| can.contains(filter)));
+                }
+            }
+        }
     }
 }

@@ -23,6 +23,13 @@ impl Range {
         (start.max(self.lower), end.min(self.upper))
     }
 
+    /// Which part of it `start..end` is, from 0 to 1.
+    pub fn part(&self, start: i64, end: i64) -> f64 {
+        let (start, end) = self.within(start, end);
+        let length = |from: i64, to: i64| to.saturating_sub(from).max(0) as f64;
+        length(start, end) / length(self.lower, self.upper).max(1.0)
+    }
+
     /// Whether any instant of `start..end` is in it.
     pub fn overlaps(&self, start: i64, end: i64) -> bool {
         self.lower < end && start < self.upper

@@ -17,6 +17,7 @@ pub mod fixed_settings;
 pub mod foreign_scan;
 pub mod foreign_table;
 pub mod function;
+pub mod gin_value;
 pub mod hooks;
 pub mod identity;
 pub mod index_scan;

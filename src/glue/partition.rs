@@ -8,6 +8,7 @@ use pgrx::pg_sys;
 
 use super::bounds::{self, Range};
 use super::error::unwrap_or_raise;
+use super::gin_value::{Found, GinIndex};
 use super::index_scan::place;
 use super::index_stream::{self as stream, IndexStream};
 use super::leaf_index::{is_of_text_values, key_columns};
@@ -16,7 +17,7 @@ use super::log_table::Shape;
 use super::memory::{Arena, Chunk};
 use super::ordered_scan::{Of, OrderedScan};
 use super::past_pgrx;
-use super::places::{Bitmap, Wanted};
+use super::places::{Bitmap, Places};
 use super::row::{Fields, Kept};
 use super::value::Value;
 
@@ -84,6 +85,9 @@ struct Index {
 /// A column, counted from 0, and the text that it is to have.
 pub type Is<'v> = (usize, &'v str);
 
+/// For which list of values a column of an index, from 1, is to have a text.
+type WantedOf<'v> = (usize, i16, &'v str);
+
 const ACCESS_SHARE: i32 = pg_sys::AccessShareLock as i32;
 const NO_LOCK: i32 = pg_sys::NoLock as i32;
 
@@ -150,11 +154,6 @@ impl Partition {
         self.indexes.iter().find(fits)
     }
 
-    /// Whether an index finds the rows that have a text in a column, counted from 0.
-    pub fn finds(&self, column: usize) -> bool {
-        self.index_of(column).is_some()
-    }
-
     fn index_of(&self, column: usize) -> Option<&Index> {
         let column = column as i16 + 1;
         let has = |i: &&Index| match i.is_gin {
@@ -164,28 +163,108 @@ impl Partition {
         self.indexes.iter().filter(has).max_by_key(|i| i.is_gin)
     }
 
-    /// Adds the places of all rows that are one thing, whatever time they are of; of them those may be left out that
-    /// are not all the others. None where no index has the column.
-    pub fn collect(&self, places: &mut Bitmap, one: Is, others: &[Is]) -> Option<()> {
-        let index = self.index_of(one.0)?;
-        let mut wanted = vec![Wanted { column: 1, value: one.1 }];
-        let mut strategy = pg_sys::BTEqualStrategyNumber;
-        if index.is_gin {
-            let place = |column| Some(index.columns.iter().position(|c| *c == column as i16 + 1)? as i16 + 1);
-            let all = std::iter::once(&one).chain(others);
-            let found = all.filter_map(|(c, value)| Some(Wanted { column: place(*c)?, value }));
-            wanted = found.collect();
-            strategy = EQUAL_IN_TEXT_VALUES;
+    /// The places of rows that have one of some values, of several such lists of values; of any list None that has a
+    /// column without an index.
+    pub fn places(&self, lists: &[Vec<Is>]) -> Vec<Option<Places<'_>>> {
+        let mut all: Vec<Option<Places>> = Vec::new();
+        // An index is asked once for what all lists want of it.
+        let mut by_index: Vec<(&Index, Vec<WantedOf>)> = Vec::new();
+        for (list, values) in lists.iter().enumerate() {
+            let indexes: Option<Vec<&Index>> =
+                values.iter().map(|(column, _)| self.index_of(*column)).collect();
+            all.push(indexes.as_ref().map(|_| Places::default()));
+            for (index, (column, value)) in indexes.into_iter().flatten().zip(values) {
+                let column = *column as i16 + 1;
+                let place = index.columns.iter().position(|c| *c == column).map_or(1, |at| at as i16 + 1);
+                match by_index.iter_mut().find(|(known, _)| std::ptr::eq(*known, index)) {
+                    Some((_, wanted)) => wanted.push((list, place, value)),
+                    None => by_index.push((index, vec![(list, place, value)])),
+                }
+            }
         }
-        // SAFETY: it is one of the indexes this partition has open, of texts, and has the columns.
-        unsafe { places.add(self, index.relation, strategy, &wanted) };
-        Some(())
+        for (index, wanted) in by_index {
+            let found: Vec<Found> = match index.is_gin {
+                // SAFETY: it is one of the indexes this partition has open, of texts.
+                true => unsafe { GinIndex::of(self, index.relation) }
+                    .find(&wanted.iter().map(|(_, place, value)| (*place, *value)).collect::<Vec<_>>()),
+                false => wanted.iter().map(|(_, _, value)| self.by_b_tree(index, value)).collect(),
+            };
+            for ((list, ..), found) in wanted.into_iter().zip(found) {
+                if let Some(places) = &mut all[list] {
+                    places.add(found);
+                }
+            }
+        }
+        all.iter_mut().flatten().for_each(Places::settle);
+        all
+    }
+
+    fn by_b_tree(&self, index: &Index, value: &str) -> Found<'_> {
+        let mut bitmap = Bitmap::new();
+        // SAFETY: it is one of the indexes this partition has open, and begins with a text.
+        unsafe { bitmap.add(self, index.relation, value) };
+        let mut found = Found::default();
+        bitmap.list(&mut found.places);
+        found
+    }
+
+    /// Gives the instants of rows that the snapshot sees, and their places; those of one page should follow one another.
+    pub fn instants(&self, places: &[u64], mut each: impl FnMut(i64, u64)) {
+        const ALL_AT_ONCE: usize = 1024;
+        for some in places.chunks(ALL_AT_ONCE) {
+            pgrx::check_for_interrupts!();
+            // SAFETY: the relation is open; one guard for all calls, and nothing in it to be dropped.
+            unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| self.instants_of(some, &mut each)) };
+        }
+    }
+
+    /// # Safety
+    /// Under a guard.
+    unsafe fn instants_of(&self, places: &[u64], each: &mut impl FnMut(i64, u64)) {
+        let mut held: Option<(u32, pg_sys::Buffer)> = None;
+        // SAFETY: by contract; a row is looked at while its page is locked. The instant is the first column, never NULL.
+        unsafe {
+            let let_go = |buffer| {
+                past_pgrx::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32);
+                past_pgrx::ReleaseBuffer(buffer);
+            };
+            for number in places {
+                let block = (number >> 16) as u32;
+                let buffer = match held {
+                    Some((known, buffer)) if known == block => buffer,
+                    _ => {
+                        held.into_iter().for_each(|(_, buffer)| let_go(buffer));
+                        let buffer = past_pgrx::ReadBuffer(self.relation, block);
+                        past_pgrx::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+                        held = Some((block, buffer));
+                        buffer
+                    }
+                };
+                let mut tuple = pg_sys::HeapTupleData { t_self: place(*number), ..Default::default() };
+                let mut at = tuple.t_self;
+                let seen = past_pgrx::heap_hot_search_buffer(
+                    &mut at,
+                    self.relation,
+                    buffer,
+                    self.snapshot,
+                    &mut tuple,
+                    std::ptr::null_mut(),
+                    true,
+                );
+                if seen {
+                    let header = tuple.t_data;
+                    let instant = header.cast::<u8>().add((*header).t_hoff.into()).cast::<i64>();
+                    each(instant.read_unaligned(), *number);
+                }
+            }
+            held.into_iter().for_each(|(_, buffer)| let_go(buffer));
+        }
     }
 
     /// How many rows it has, about.
     pub fn rows(&self) -> f64 {
         /// Entries of a page, mostly.
-        const OF_A_PAGE: f64 = 30.0;
+        const OF_A_PAGE: f64 = 35.0;
         // SAFETY: the relation is open.
         let pages = unsafe {
             pg_sys::RelationGetNumberOfBlocksInFork(self.relation, pg_sys::ForkNumber::MAIN_FORKNUM)
@@ -312,9 +391,6 @@ impl Index {
         }
     }
 }
-
-/// The strategy of equality in the operator class of the log's GIN indexes.
-const EQUAL_IN_TEXT_VALUES: u32 = 1;
 
 /// Operator families that the bindings leave out.
 const DATETIME_BTREE_FAMILY: u32 = 434;

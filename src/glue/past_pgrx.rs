@@ -6,6 +6,7 @@ use std::ffi::c_char;
 
 use pgrx::pg_sys::*;
 
+use super::gin_value::{GinBtree, GinBtreeStack};
 use super::pending_list::{GinState, GinTupleCollector};
 
 extern "C-unwind" {
@@ -72,6 +73,54 @@ extern "C-unwind" {
         place: ItemPointer,
     );
     pub fn ginHeapTupleFastInsert(state: *mut GinState, collected: *mut GinTupleCollector);
+    pub fn gintuple_get_attrnum(state: *mut GinState, tuple: IndexTuple) -> OffsetNumber;
+    pub fn gintuple_get_key(state: *mut GinState, tuple: IndexTuple, category: *mut i8) -> Datum;
+    pub fn ginPrepareEntryScan(
+        btree: *mut GinBtree,
+        column: OffsetNumber,
+        key: Datum,
+        category: i8,
+        state: *mut GinState,
+    );
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    pub fn ginFindLeafPage(
+        btree: *mut GinBtree,
+        search: bool,
+        conflicts: bool,
+        snapshot: Snapshot,
+    ) -> *mut GinBtreeStack;
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    pub fn ginFindLeafPage(btree: *mut GinBtree, search: bool, conflicts: bool) -> *mut GinBtreeStack;
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    pub fn ginScanBeginPostingTree(
+        btree: *mut GinBtree,
+        index: Relation,
+        root: BlockNumber,
+        snapshot: Snapshot,
+    ) -> *mut GinBtreeStack;
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    pub fn ginScanBeginPostingTree(
+        btree: *mut GinBtree,
+        index: Relation,
+        root: BlockNumber,
+    ) -> *mut GinBtreeStack;
+    pub fn freeGinBtreeStack(stack: *mut GinBtreeStack);
+    pub fn ginReadTuple(
+        state: *mut GinState,
+        column: OffsetNumber,
+        tuple: IndexTuple,
+        count: *mut i32,
+    ) -> *mut ItemPointerData;
+    pub fn GinDataLeafPageGetItems(
+        page: Page,
+        count: *mut i32,
+        behind: ItemPointerData,
+    ) -> *mut ItemPointerData;
+    pub fn ginStepRight(buffer: Buffer, index: Relation, lock: i32) -> Buffer;
+    pub fn IncrBufferRefCount(buffer: Buffer);
+    pub fn PredicateLockPage(relation: Relation, block: BlockNumber, snapshot: Snapshot);
+    pub fn pg_detoast_datum_packed(datum: *mut varlena) -> *mut varlena;
+    pub fn pfree(memory: *mut std::ffi::c_void);
     pub fn readTimeLineHistory(timeline: TimeLineID) -> *mut List;
     pub fn tliInHistory(timeline: TimeLineID, history: *mut List) -> bool;
     pub fn tliSwitchPoint(timeline: TimeLineID, history: *mut List, next: *mut TimeLineID) -> XLogRecPtr;

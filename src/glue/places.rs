@@ -1,17 +1,12 @@
-//! Where the rows are that an index says may have a value: the index is asked for all of them at once.
+//! Where the rows are that have a value, by an index: an index only says where to look.
 
 use pgrx::pg_sys;
 
+use super::gin_value::{Found, Tree};
 use super::index_scan::place_number;
 use super::partition::Partition;
 use super::varlena::Kept;
 use super::version;
-
-/// A column of the index, from 1, and the text that it is to have.
-pub struct Wanted<'v> {
-    pub column: i16,
-    pub value: &'v str,
-}
 
 /// How many bytes a set of places may take before pages stand for their rows.
 const MOST_BYTES: usize = 32 << 20;
@@ -25,54 +20,36 @@ impl Bitmap {
         Bitmap(unsafe { pg_sys::tbm_create(MOST_BYTES as _, std::ptr::null_mut()) })
     }
 
-    /// Adds the places of rows that have all of some values, by one index.
+    /// Adds the places of rows that have a text in the first column of a B-tree.
     ///
     /// # Safety
-    /// The index is one that the partition has open, for equality of texts by this strategy, and has the columns; all
-    /// columns in front of the last one that is wanted are wanted, too, where the index is a B-tree.
-    pub unsafe fn add(
-        &mut self,
-        partition: &Partition,
-        index: pg_sys::Relation,
-        strategy: u32,
-        wanted: &[Wanted],
-    ) {
-        let texts: Vec<Kept> = wanted.iter().map(|one| Kept::text(one.value)).collect();
-        let mut keys = vec![pg_sys::ScanKeyData::default(); wanted.len()];
-        // SAFETY: by contract; keys and texts live until the scan has ended. After an error PostgreSQL's abort ends it.
+    /// The index is one that the partition has open, a B-tree that begins with a text.
+    pub unsafe fn add(&mut self, partition: &Partition, index: pg_sys::Relation, value: &str) {
+        let text = Kept::text(value);
+        let mut key = pg_sys::ScanKeyData::default();
+        // SAFETY: by contract; key and text live until the scan has ended. After an error PostgreSQL's abort ends it.
         unsafe {
-            for ((key, Wanted { column, .. }), text) in keys.iter_mut().zip(wanted).zip(&texts) {
-                let collation = *(*index).rd_indcollation.add(*column as usize - 1);
-                pg_sys::ScanKeyEntryInitialize(
-                    key,
-                    0,
-                    *column,
-                    strategy as u16,
-                    pg_sys::InvalidOid,
-                    collation,
-                    pg_sys::F_TEXTEQ.into(),
-                    text.value().datum(),
-                );
-            }
-            let count = keys.len() as i32;
-            let scan = version::index_beginscan_bitmap(index, partition.snapshot, count);
-            pg_sys::index_rescan(scan, keys.as_mut_ptr(), count, std::ptr::null_mut(), 0);
+            pg_sys::ScanKeyEntryInitialize(
+                &mut key,
+                0,
+                1,
+                pg_sys::BTEqualStrategyNumber as u16,
+                pg_sys::InvalidOid,
+                *(*index).rd_indcollation,
+                pg_sys::F_TEXTEQ.into(),
+                text.value().datum(),
+            );
+            let scan = version::index_beginscan_bitmap(index, partition.snapshot, 1);
+            pg_sys::index_rescan(scan, &mut key, 1, std::ptr::null_mut(), 0);
             pg_sys::index_getbitmap(scan, self.0);
             pg_sys::index_endscan(scan);
         }
     }
 
-    /// Leaves what another set has as well.
-    pub fn intersect(&mut self, other: &Bitmap) {
-        // SAFETY: both are sets that nobody iterates over.
-        unsafe { pg_sys::tbm_intersect(self.0, other.0) };
-    }
-
-    pub fn places(self) -> Places {
-        let mut places = Vec::new();
+    /// Adds all to a list, ascending; one without an offset stands for its whole page.
+    pub fn list(self, places: &mut Vec<u64>) {
         // SAFETY: the set is whole; nobody else has it.
         unsafe { version::each_place(self.0, |block, offset| places.push(place_number(block, offset))) };
-        Places(places)
     }
 }
 
@@ -85,28 +62,80 @@ impl Drop for Bitmap {
     }
 }
 
-/// Places in ascending order; one without an offset stands for its whole page.
-pub struct Places(Vec<u64>);
+/// A run of places is asked for at once; with a gap of so many pages another one begins.
+const GAP: u64 = 256 << 16;
+const OFFSET: u64 = 0xffff;
 
-impl Places {
-    pub fn len(&self) -> usize {
-        self.0.len()
+/// The places of rows that have any of some values.
+#[derive(Default)]
+pub struct Places<'a> {
+    /// Ascending, each once; one without an offset stands for its whole page.
+    listed: Vec<u64>,
+    trees: Vec<Tree<'a>>,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn add(&mut self, found: Found<'a>) {
+        self.listed.extend(found.places);
+        self.trees.extend(found.tree);
     }
 
-    pub fn has(&self, place: u64) -> bool {
-        const OFFSET: u64 = 0xffff;
-        self.0.binary_search(&place).is_ok() || self.0.binary_search(&(place & !OFFSET)).is_ok()
+    pub(super) fn settle(&mut self) {
+        self.listed.sort_unstable();
+        self.listed.dedup();
     }
 
-    /// All places, the last ones first.
-    pub fn descending(&self) -> impl Iterator<Item = u64> + '_ {
-        self.0.iter().rev().flat_map(|place| {
-            const OFFSET: u64 = 0xffff;
-            let whole = place & OFFSET == 0;
-            let last = if whole { u64::from(MOST_ROWS_OF_A_PAGE) } else { 0 };
-            let first = u64::from(whole);
-            (first..=last).rev().map(move |offset| place + offset)
-        })
+    /// How many there are, about.
+    pub fn about(&self) -> f64 {
+        self.listed.len() as f64 + self.trees.iter().map(Tree::about).sum::<f64>()
+    }
+
+    /// All, in ascending order.
+    pub fn all(&self) -> Vec<u64> {
+        let mut places = Vec::new();
+        self.between(0, u64::MAX, &mut places);
+        places
+    }
+
+    /// Those from one to another, both included, in ascending order, in place of what is there.
+    fn between(&self, from: u64, to: u64, places: &mut Vec<u64>) {
+        places.clear();
+        let from_page = from & !OFFSET;
+        let begin = self.listed.partition_point(|one| *one < from_page);
+        let listed = self.listed[begin..].iter().take_while(|one| **one <= to);
+        for place in listed {
+            match place & OFFSET {
+                0 => places.extend((1..=u64::from(MOST_ROWS_OF_A_PAGE)).map(|offset| place + offset)),
+                _ => places.push(*place),
+            }
+        }
+        let parts = usize::from(!places.is_empty()) + self.trees.len();
+        self.trees.iter().for_each(|tree| tree.between(from, to, places));
+        if parts > 1 {
+            places.sort_unstable();
+            places.dedup();
+        }
+    }
+
+    /// Leaves of some places, in ascending order, those that it has.
+    pub fn retain(&self, places: &mut Vec<u64>) {
+        let (mut kept, mut begin) = (0, 0);
+        let mut own = Vec::new();
+        while begin < places.len() {
+            let gap = places[begin..].windows(2).position(|two| two[1] - two[0] > GAP);
+            let end = gap.map_or(places.len(), |gap| begin + gap + 1);
+            self.between(places[begin], places[end - 1], &mut own);
+            let mut theirs = own.iter().copied().peekable();
+            for i in begin..end {
+                while theirs.next_if(|one| *one < places[i]).is_some() {}
+                if theirs.peek() == Some(&places[i]) {
+                    places[kept] = places[i];
+                    kept += 1;
+                }
+            }
+            begin = end;
+        }
+        places.truncate(kept);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use pgrx::pg_sys;
 
+use super::gin_value::{GinBtree, GinBtreeStack};
 use super::nesting::{self, Part};
 use super::{hooks, past_pgrx};
 
@@ -51,6 +52,43 @@ pub unsafe fn index_beginscan_bitmap(
     #[cfg(not(feature = "pg18"))]
     // SAFETY: by contract.
     return unsafe { pg_sys::index_beginscan_bitmap(index, snapshot, keys) };
+}
+
+/// The leaf page of a GIN index's tree where something belongs, locked for reading.
+///
+/// # Safety
+/// Under a guard; the tree is one of an open index.
+pub unsafe fn find_gin_leaf(tree: *mut GinBtree, snapshot: pg_sys::Snapshot) -> *mut GinBtreeStack {
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    // SAFETY: by contract.
+    return unsafe { past_pgrx::ginFindLeafPage(tree, true, false, snapshot) };
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    // SAFETY: by contract; the snapshot's age is of no interest any more.
+    return unsafe {
+        let _ = snapshot;
+        past_pgrx::ginFindLeafPage(tree, true, false)
+    };
+}
+
+/// The first leaf page of a value's tree of places, locked for reading; the tree can be searched from then on.
+///
+/// # Safety
+/// Under a guard; the index is open, and the block is the root of such a tree.
+pub unsafe fn begin_gin_posting_tree(
+    tree: *mut GinBtree,
+    index: pg_sys::Relation,
+    root: pg_sys::BlockNumber,
+    snapshot: pg_sys::Snapshot,
+) -> *mut GinBtreeStack {
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    // SAFETY: by contract.
+    return unsafe { past_pgrx::ginScanBeginPostingTree(tree, index, root, snapshot) };
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    // SAFETY: by contract; the snapshot's age is of no interest any more.
+    return unsafe {
+        let _ = snapshot;
+        past_pgrx::ginScanBeginPostingTree(tree, index, root)
+    };
 }
 
 /// Gives block and offset of each place of a set, ascending; offset 0 for a page that stands for all its rows.

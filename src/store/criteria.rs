@@ -4,14 +4,14 @@ use audit_log_model::list_request::ListRequest;
 use audit_log_model::posting::{Intersection, Posting, Stream, Union};
 
 use super::filter::{Filter, OCCURRED_AT};
-use super::looked_up::{LookedUp, Wants};
+use super::looked_up::LookedUp;
 use super::page::Scope;
 use super::related::Related;
 use super::tables::Table;
 use super::vocabulary;
 use crate::glue::index_stream::{IndexStream, Wanted};
 use crate::glue::partition::{Is, Partition};
-use crate::glue::places::{Bitmap, Places};
+use crate::glue::places::Places;
 use crate::glue::row::Fields;
 
 /// A filter of more values is checked at the rows: looking each up would cost more.
@@ -70,81 +70,62 @@ impl Criteria {
         self.0.iter().all(|filter| filter.matches(row))
     }
 
-    /// What each filter says of a row by itself.
-    pub fn each_matches<'a>(&'a self, row: &'a impl Fields) -> impl Iterator<Item = bool> + 'a {
-        self.0.iter().map(|filter| filter.matches(row))
+    /// Where the rows are that each filter lets through by their own columns; None of one that cannot be looked up there.
+    pub fn places<'a>(&self, place: &Place<'a>) -> Vec<Option<Places<'a>>> {
+        let finds_related = || place.related.iter().all(|targets| targets.has_stream(Table::RELATED_ID));
+        let is_looked_up = |filter: &Filter| filter.related().is_empty() || finds_related();
+        let all: Vec<Option<Vec<Is>>> = self
+            .0
+            .iter()
+            .map(|filter| {
+                values_of(filter).filter(|values| values.len() <= MOST_LOOKED_UP && is_looked_up(filter))
+            })
+            .collect();
+        let lists: Vec<Vec<Is>> = all.iter().flatten().cloned().collect();
+        let mut found = place.partition.places(&lists).into_iter();
+        all.iter().map(|values| values.as_ref().and_then(|_| found.next().flatten())).collect()
     }
 
-    /// Of each filter, whether it can be looked up there.
-    pub fn can_be_looked_up(&self, place: &Place) -> Vec<bool> {
-        let finds_related = || place.related.iter().all(|targets| targets.has_stream(Table::RELATED_ID));
-        let can = |filter: &Filter| {
-            let Some(look_ups) = filter.look_ups() else { return false };
-            look_ups.iter().map(|(_, values)| values.len()).sum::<usize>() <= MOST_LOOKED_UP
-                && look_ups.iter().all(|(column, _)| place.partition.finds(*column))
-                && (filter.related().is_empty() || finds_related())
-        };
-        self.0.iter().map(can).collect()
+    /// How many rows each filter lets through, about, of those that can be looked up.
+    pub fn about(&self, places: &[Option<Places>], place: &Place) -> Vec<Option<f64>> {
+        let each = self.0.iter().zip(places);
+        each.map(|(filter, places)| Some(places.as_ref()?.about() + Related::about(place, filter.related())?))
+            .collect()
     }
 
     /// The postings of rows that some of the filters, which can be looked up there, may let through.
     pub fn look_up<'a>(
         &'a self,
         chosen: &[usize],
+        found: &'a [Option<Places<'a>>],
         place: &Place<'a>,
-        wants: Wants<'a>,
+        steps: u64,
     ) -> Option<Postings<'a>> {
-        let filters: Vec<&Filter> = chosen.iter().filter_map(|i| self.0.get(*i)).collect();
         let organizations = self.0.iter().find_map(Filter::organizations);
         // Of those that other targets match as well one is taken: it finds all that all of them let through.
         let mut related = None;
-        let mut others: Vec<&Filter> = Vec::new();
-        for filter in filters {
+        let mut others: Vec<&Places> = Vec::new();
+        for i in chosen {
+            let (filter, places) = (self.0.get(*i)?, found.get(*i)?.as_ref()?);
             let streams = Related::streams(place, filter.related(), organizations)?;
             match (streams.is_empty(), &related) {
-                (true, _) => others.push(filter),
-                (false, None) => related = Some((filter, streams)),
+                (true, _) => others.push(places),
+                (false, None) => related = Some((places, streams)),
                 (false, Some(_)) => {}
             }
         }
-        let Some((filter, streams)) = related else {
-            return Some(Box::new(LookedUp::of(place, places(&others, place)?, wants)?));
+        let Some((places, streams)) = related else {
+            return Some(Box::new(LookedUp::of(place, others, steps)?));
         };
         let mut by_other_targets: Postings<'a> = Box::new(Union::of(streams));
         if !others.is_empty() {
-            let others: Postings<'a> = Box::new(LookedUp::of(place, places(&others, place)?, wants)?);
+            let others: Postings<'a> = Box::new(LookedUp::of(place, others.clone(), steps)?);
             by_other_targets = Box::new(Intersection::of(vec![others, by_other_targets]));
         }
-        others.push(filter);
-        let own: Postings<'a> = Box::new(LookedUp::of(place, places(&others, place)?, wants)?);
+        others.push(places);
+        let own: Postings<'a> = Box::new(LookedUp::of(place, others, steps)?);
         Some(Box::new(Union::of(vec![own, by_other_targets])))
     }
-}
-
-/// The places of rows that all of the filters let through by their own columns, and maybe of some more.
-fn places(filters: &[&Filter], place: &Place) -> Option<Places> {
-    let all: Vec<Vec<Is>> = filters.iter().map(|filter| values_of(filter)).collect::<Option<_>>()?;
-    let (single, several): (Vec<_>, Vec<_>) = all.into_iter().partition(|values| values.len() == 1);
-    let single: Vec<Is> = single.into_iter().flatten().collect();
-    let mut found: Option<Bitmap> = None;
-    let mut narrow = |values: &[Is], others: &[Is]| {
-        let mut places = Bitmap::new();
-        for value in values {
-            place.partition.collect(&mut places, *value, others)?;
-        }
-        match &mut found {
-            None => found = Some(places),
-            Some(found) => found.intersect(&places),
-        }
-        Some(())
-    };
-    for values in &several {
-        narrow(values, &single)?;
-    }
-    if let ([one, others @ ..], true) = (single.as_slice(), several.is_empty()) {
-        narrow(&[*one], others)?;
-    }
-    Some(found?.places())
 }
 
 /// The columns and values of which a row must have one.

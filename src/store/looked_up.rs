@@ -3,82 +3,82 @@
 use audit_log_model::posting::{Posting, Stream};
 
 use super::criteria::Place;
-use super::filter::{ID, OCCURRED_AT};
 use crate::glue::backend;
 use crate::glue::index_stream::IndexStream;
-use crate::glue::partition::View;
 use crate::glue::places::Places;
-use crate::glue::row::Fields;
 
-/// So many places are looked at to put them in order; with more it is walked through the index on time.
-const MOST_LOOKED_AT: usize = 4096;
-/// A place that is looked at takes as long as so many steps through the index.
-const STEPS_A_PLACE: u64 = 5;
-
-/// Whether the row of an instant and id is wanted.
-pub type Wants<'a> = &'a dyn Fn(i64, [u8; 16], &View) -> bool;
+/// So many postings are walked to at a time, at first and at most.
+const FIRST_WALKED: usize = 128;
+const MOST_WALKED: usize = 8192;
 
 pub struct LookedUp<'a> {
     place: Place<'a>,
-    places: Places,
-    wants: Wants<'a>,
+    /// By filter, the rarest first.
+    places: Vec<&'a Places<'a>>,
     way: Way<'a>,
 }
 
 enum Way<'a> {
-    /// The rows were looked at: of those that are wanted the postings in ascending order, as far as they are left.
+    /// All, in ascending order, as far as they are left.
     Ordered(Vec<Posting>),
-    /// All postings, of which those are passed over that are at none of the places, for so many steps more.
-    Walked { all: Box<IndexStream<'a>>, steps: u64 },
+    /// It is walked through the index on time, for so many steps more.
+    Walked { all: Box<IndexStream<'a>>, passed: Vec<Posting>, at_once: usize, steps: u64 },
 }
 
 impl<'a> LookedUp<'a> {
+    /// What has a place in all of some lists, of at least one; by walking for so many steps, 0 for not at all.
     /// None where there is no index on time.
-    pub fn of(place: &Place<'a>, places: Places, wants: Wants<'a>) -> Option<Self> {
-        let way = match places.len() > MOST_LOOKED_AT {
-            false => Way::Ordered(Vec::new()),
-            true => Way::Walked { all: Box::new(place.all()?), steps: places.len() as u64 * STEPS_A_PLACE },
-        };
-        let mut looked_up = LookedUp { place: *place, places, wants, way };
-        match &looked_up.way {
-            Way::Ordered(_) => looked_up.look_at_all(place.from),
-            Way::Walked { .. } => looked_up.pass_over(),
+    pub fn of(place: &Place<'a>, places: Vec<&'a Places<'a>>, steps: u64) -> Option<Self> {
+        let mut looked_up = LookedUp { place: *place, places, way: Way::Ordered(Vec::new()) };
+        match steps {
+            0 => looked_up.order(place.from),
+            _ => {
+                let (all, passed) = (Box::new(place.all()?), Vec::new());
+                looked_up.way = Way::Walked { all, passed, at_once: FIRST_WALKED, steps };
+                looked_up.walk();
+            }
         }
         Some(looked_up)
     }
 
-    /// Looks at the rows of all places for their instants, from a posting on.
-    fn look_at_all(&mut self, from: Posting) {
+    /// Puts all in the order of time, from a posting on.
+    fn order(&mut self, from: Posting) {
+        let Some((rarest, others)) = self.places.split_first() else { return };
+        let mut places = rarest.all();
+        others.iter().for_each(|other| other.retain(&mut places));
         let mut postings = Vec::new();
-        let partition = self.place.partition;
-        for place in self.places.descending() {
-            let at = partition.look(Posting { at: 0, place }, |row| {
-                let at = row.value(OCCURRED_AT)?.number();
-                let is_within = self.place.start <= at && at < self.place.end;
-                let id = row.uuid(ID)?;
-                (is_within && Posting { at, place } <= from && (self.wants)(at, id, row)).then_some(at)
-            });
-            postings.extend(at.flatten().map(|at| Posting { at, place }));
-        }
+        let (start, end) = (self.place.start, self.place.end);
+        self.place.partition.instants(&places, |at, place| {
+            let posting = Posting { at, place };
+            if start <= at && at < end && posting <= from {
+                postings.push(posting);
+            }
+        });
         postings.sort_unstable();
         self.way = Way::Ordered(postings);
     }
 
-    /// Goes on to the next posting that is at one of the places.
-    fn pass_over(&mut self) {
-        let Way::Walked { all, steps } = &mut self.way else { return };
-        while let Some(posting) = all.current() {
-            if self.places.has(posting.place) {
-                return;
-            }
+    /// Walks on until there are postings that all have.
+    fn walk(&mut self) {
+        let Way::Walked { all, passed, at_once, steps } = &mut self.way else { return };
+        while passed.is_empty() {
+            backend::check_for_interrupts();
+            let Some(next) = all.current() else { return };
             if *steps == 0 {
-                return self.look_at_all(posting);
+                return self.order(next);
             }
-            *steps -= 1;
-            if steps.is_multiple_of(1024) {
-                backend::check_for_interrupts();
+            while let Some(posting) = all.current().filter(|_| passed.len() < *at_once) {
+                passed.push(posting);
+                all.advance();
             }
-            all.advance();
+            *steps = steps.saturating_sub(passed.len() as u64);
+            *at_once = (*at_once * 2).min(MOST_WALKED);
+            let mut places: Vec<u64> = passed.iter().map(|posting| posting.place).collect();
+            places.sort_unstable();
+            self.places.iter().for_each(|one| one.retain(&mut places));
+            passed.retain(|posting| places.binary_search(&posting.place).is_ok());
+            // The next one is taken from the end.
+            passed.reverse();
         }
     }
 }
@@ -87,16 +87,16 @@ impl Stream for LookedUp<'_> {
     fn current(&self) -> Option<Posting> {
         match &self.way {
             Way::Ordered(postings) => postings.last().copied(),
-            Way::Walked { all, .. } => all.current(),
+            Way::Walked { passed, .. } => passed.last().copied(),
         }
     }
 
     fn advance(&mut self) {
         match &mut self.way {
             Way::Ordered(postings) => _ = postings.pop(),
-            Way::Walked { all, .. } => {
-                all.advance();
-                self.pass_over();
+            Way::Walked { passed, .. } => {
+                passed.pop();
+                self.walk();
             }
         }
     }
@@ -104,15 +104,22 @@ impl Stream for LookedUp<'_> {
     fn seek(&mut self, to: Posting) {
         match &mut self.way {
             Way::Ordered(postings) => postings.truncate(postings.partition_point(|one| *one <= to)),
-            Way::Walked { all, .. } => {
-                all.seek(to);
-                self.pass_over();
+            Way::Walked { all, passed, at_once, .. } => {
+                passed.truncate(passed.partition_point(|one| *one <= to));
+                if passed.is_empty() {
+                    if all.current().is_some_and(|current| current > to) {
+                        all.seek(to);
+                        *at_once = FIRST_WALKED;
+                    }
+                    self.walk();
+                }
             }
         }
     }
 
     fn rate(&self) -> f64 {
         let span = self.place.end.saturating_sub(self.place.start).max(1);
-        self.places.len() as f64 / span as f64
+        let least = self.places.iter().map(|places| places.about()).fold(f64::INFINITY, f64::min);
+        least / span as f64
     }
 }

@@ -1,7 +1,7 @@
 //! Reads entries, newest first, partition by partition, at the cost of what is returned.
 
 use audit_log_model::posting::{Posting, Stream};
-use audit_log_model::read_plan::{Plan, Sample};
+use audit_log_model::read_plan::{Chooser, Plan};
 use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
@@ -10,6 +10,7 @@ use super::filter::ID;
 use super::newest::{Entry, Newest};
 use super::partition_query;
 use super::tables::{self, Table};
+use crate::glue::bounds::Range;
 use crate::glue::partition::{Opened, Partition, View};
 use crate::glue::row::{Fields, Kept};
 
@@ -46,20 +47,19 @@ impl Reading<'_> {
         // Rows are only kept where none will be thrown away.
         let keeps_rows = skipped == 0;
         let mut found = Newest::new(all, keeps_rows);
-        let mut sample = Sample::default();
         for (range, oid) in tables::partitions(Table::Event, self.start, self.end()) {
             match range {
                 Some(_) if found.is_full() => {}
                 Some(range) => {
                     let (start, end) = range.within(self.start, self.end());
-                    self.visit(oid, (start, end), &mut sample, &mut found)?;
+                    self.visit(oid, Some(range), (start, end), &mut found)?;
                     found.settle();
                 }
                 None => {
                     // Of what is beside the partitions only what is newer than the last one found elsewhere.
                     let start = found.oldest().filter(|_| found.is_full()).unwrap_or(self.start);
                     let mut others = Newest::new(all, keeps_rows);
-                    self.visit(oid, (start, self.end()), &mut sample, &mut others)?;
+                    self.visit(oid, None, (start, self.end()), &mut others)?;
                     found.merge(others);
                 }
             }
@@ -71,11 +71,10 @@ impl Reading<'_> {
     pub fn count(&self) -> Result<u64, AuditError> {
         super::pending::write()?;
         let mut counted = Counted(0);
-        let mut sample = Sample::default();
         for (range, oid) in tables::partitions(Table::Event, self.start, self.end()) {
             let (start, end) =
                 range.map_or((self.start, self.end()), |range| range.within(self.start, self.end()));
-            self.visit(oid, (start, end), &mut sample, &mut counted)?;
+            self.visit(oid, range, (start, end), &mut counted)?;
         }
         Ok(counted.0)
     }
@@ -88,14 +87,15 @@ impl Reading<'_> {
     fn visit(
         &self,
         oid: pg_sys::Oid,
+        range: Option<Range>,
         (start, end): (i64, i64),
-        sample: &mut Sample,
         sink: &mut impl Sink,
     ) -> Result<(), AuditError> {
+        let part = range.map_or(1.0, |range| range.part(start, end));
         let by_index = match tables::open(Table::Event, oid) {
             Opened::Gone => return Ok(()),
             Opened::Other => None,
-            Opened::Known(partition) => self.by_index(&partition, (start, end), sample, sink),
+            Opened::Known(partition) => self.by_index(&partition, (start, end), part, sink),
         };
         if by_index.is_some() {
             return Ok(());
@@ -120,14 +120,13 @@ impl Reading<'_> {
         &self,
         partition: &Partition,
         (start, end): (i64, i64),
-        sample: &mut Sample,
+        part: f64,
         sink: &mut impl Sink,
     ) -> Option<()> {
         let related = match self.criteria.asks_for_related() {
             true => related(start, end)?,
             false => Vec::new(),
         };
-        let wants = |at: i64, id: [u8; 16], row: &View| self.wants(at, id, row);
         let mut place = Place {
             partition,
             related: &related,
@@ -135,13 +134,16 @@ impl Reading<'_> {
             end,
             from: Posting::newest_at(end.saturating_sub(1)),
         };
-        let can_be_looked_up = self.criteria.can_be_looked_up(&place);
+        let found = self.criteria.places(&place);
         let rows = partition.rows();
+        let mut chooser = Chooser::new(self.criteria.about(&found, &place), rows, rows * part);
         loop {
-            let plan = sample.choose(&can_be_looked_up, sink.more(), rows);
+            let plan = chooser.choose(sink.more());
             let (mut candidates, mut patience): (Postings, u32) = match &plan {
                 Plan::Walk(patience) => (Box::new(place.all()?), *patience),
-                Plan::LookUp(chosen) => (self.criteria.look_up(chosen, &place, &wants)?, u32::MAX),
+                Plan::LookUp { filters, steps } => {
+                    (self.criteria.look_up(filters, &found, &place, *steps)?, u32::MAX)
+                }
             };
             while let Some(posting) = candidates.current().filter(|_| patience > 0) {
                 if sink.is_enough(posting.at) {
@@ -153,15 +155,12 @@ impl Reading<'_> {
                 }
                 let is_walk = patience < u32::MAX;
                 let taken = partition.look(posting, |row| {
-                    if is_walk && sample.is_sampling() {
-                        sample.add_each(self.criteria.each_matches(row));
-                    }
                     let id = row.uuid(ID).filter(|id| self.wants(posting.at, *id, row));
                     id.map(|id| sink.take_place(partition, posting, id, row))
                 });
                 candidates.advance();
                 if is_walk {
-                    sample.add(taken.flatten().is_some());
+                    chooser.add(taken.flatten().is_some());
                     patience -= 1;
                 }
             }

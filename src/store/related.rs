@@ -49,6 +49,18 @@ impl<'a> Related<'a> {
         Some(streams)
     }
 
+    /// How many entries have one of the targets as another one, about; None where an index is missing.
+    pub fn about(place: &Place, ids: &[String]) -> Option<f64> {
+        let span = place.end.saturating_sub(place.start) as f64;
+        let mut all = 0.0;
+        for targets in place.related {
+            for id in ids {
+                all += place.of_target(targets, id)?.rate() * span;
+            }
+        }
+        Some(all)
+    }
+
     /// Looks the current instant's rows up.
     fn look_up(&mut self) {
         let Some(Posting { at, .. }) = self.of_target.current() else { return };
