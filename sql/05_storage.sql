@@ -145,6 +145,25 @@ CREATE OPERATOR CLASS audit_log.text_values FOR TYPE text USING gin AS
   FUNCTION 4 audit_log.text_values_consistent(internal, smallint, text, integer, internal, internal, internal, internal);
 COMMENT ON OPERATOR CLASS audit_log.text_values USING gin IS 'Texts by equality: what entries are filtered by.';
 
+-- The same of the targets behind the first, of which there can be any number. They are compared by their bytes.
+CREATE FUNCTION audit_log.has_other_target(targets jsonb, id text) RETURNS boolean
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(targets) WITH ORDINALITY t(value, n) WHERE t.n > 1 AND (t.value ->> 'id') = id);
+COMMENT ON FUNCTION audit_log.has_other_target(jsonb, text) IS 'Whether a target behind the first has an id. Internal.';
+CREATE OPERATOR audit_log.@+ (LEFTARG = jsonb, RIGHTARG = text, FUNCTION = audit_log.has_other_target, RESTRICT = pg_catalog.contsel, JOIN = pg_catalog.contjoinsel);
+COMMENT ON OPERATOR audit_log.@+ (jsonb, text) IS 'has_other_target()';
+CREATE FUNCTION audit_log.other_targets_extract(jsonb, internal) RETURNS internal
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_other_targets_extract';
+COMMENT ON FUNCTION audit_log.other_targets_extract(jsonb, internal) IS 'The keys of a list of targets in an index of other_targets: the ids behind the first. Internal.';
+CREATE OPERATOR CLASS audit_log.other_targets FOR TYPE jsonb USING gin AS
+  OPERATOR 1 audit_log.@+ (jsonb, text),
+  FUNCTION 1 pg_catalog.bttext_pattern_cmp(text, text),
+  FUNCTION 2 audit_log.other_targets_extract(jsonb, internal),
+  FUNCTION 3 audit_log.text_values_query(text, internal, smallint, internal, internal, internal, internal),
+  FUNCTION 4 audit_log.text_values_consistent(internal, smallint, text, integer, internal, internal, internal, internal),
+  STORAGE text;
+COMMENT ON OPERATOR CLASS audit_log.other_targets USING gin IS 'Lists of targets by the ids behind the first.';
+
 -- Indexes belong to the partitions, not to the parents: so a partition can be dumped and restored
 -- as the plain table it is, and older ones may have others than the newest. Each is one more write
 -- an entry: what entries are filtered by is in one index, to which rows are added in a list that is merged later.
@@ -157,7 +176,7 @@ BEGIN ATOMIC
     ('event', '(occurred_at) WITH (deduplicate_items = off, fillfactor = 100)'),
     -- In the order of the feed, which is mostly that of writing; a transaction's entries share one number.
     ('event', '(feed) WITH (fillfactor = 100)'),
-    ('event', 'USING gin (organization_id audit_log.text_values, category audit_log.text_values, actor_id audit_log.text_values, effective_actor_id audit_log.text_values, target_id audit_log.text_values, other_type audit_log.text_values)'),
+    ('event', 'USING gin (organization_id audit_log.text_values, category audit_log.text_values, actor_id audit_log.text_values, effective_actor_id audit_log.text_values, target_id audit_log.text_values, targets audit_log.other_targets, other_type audit_log.text_values)'),
     -- What empties a table has no target: row_at() looks for it by the table.
     ('event', '(relation text_pattern_ops, occurred_at) WHERE target_id IS NULL'),
     ('event_target', '(target_id text_pattern_ops, occurred_at, event_id) WITH (deduplicate_items = off)')

@@ -194,11 +194,6 @@ pub fn is_in_log_schema(relation: pg_sys::Oid) -> bool {
     }
 }
 
-/// Ends what goes on where somebody cancelled it.
-pub fn check_for_interrupts() {
-    pgrx::check_for_interrupts!();
-}
-
 /// Whether a schema is the log's.
 pub fn is_log_schema(schema: pg_sys::Oid) -> bool {
     // SAFETY: a plain look-up by a terminated string.

@@ -230,14 +230,17 @@ impl<'a> Tree<'a> {
             let about = pg_sys::ffi::pg_guard_ffi_boundary(|| {
                 past_pgrx::PredicateLockPage(index, root, snapshot);
                 let stack = version::begin_gin_posting_tree(way, index, root, snapshot);
-                let mut count = 0;
-                let page = pg_sys::BufferGetPage((*stack).buffer);
-                let items = past_pgrx::GinDataLeafPageGetItems(page, &mut count, place(0));
-                if !items.is_null() {
-                    past_pgrx::pfree(items.cast());
+                let mut buffer = (*stack).buffer;
+                let first = count_of(pg_sys::BufferGetPage(buffer));
+                let others = f64::from((*stack).pages) - 1.0;
+                let mut about = first;
+                // The first page is as it was made with the tree, the others as they were filled.
+                if others > 0.0 && !is_last(pg_sys::BufferGetPage(buffer)) {
+                    buffer = past_pgrx::ginStepRight(buffer, index, SHARE);
+                    (*stack).buffer = buffer;
+                    about += others * count_of(pg_sys::BufferGetPage(buffer));
                 }
-                let about = f64::from((*stack).pages) * f64::from(count);
-                past_pgrx::LockBuffer((*stack).buffer, UNLOCK);
+                past_pgrx::LockBuffer(buffer, UNLOCK);
                 past_pgrx::freeGinBtreeStack(stack);
                 about
             });
@@ -289,11 +292,11 @@ impl<'a> Tree<'a> {
                             past_pgrx::pfree(items.as_mut_ptr().cast());
                         }
                         let bound = number(&*pg_sys::PageGetContents(page).cast());
-                        if (*end).right != pg_sys::InvalidBlockNumber && bound >= to {
+                        if !is_last(page) && bound >= to {
                             break bound;
                         }
                     }
-                    if (*end).right == pg_sys::InvalidBlockNumber {
+                    if is_last(page) {
                         break u64::MAX;
                     }
                     buffer = past_pgrx::ginStepRight(buffer, (*way).index, SHARE);
@@ -309,6 +312,29 @@ impl<'a> Tree<'a> {
 
 fn number(place: &pg_sys::ItemPointerData) -> u64 {
     place_number((u32::from(place.ip_blkid.bi_hi) << 16) | u32::from(place.ip_blkid.bi_lo), place.ip_posid)
+}
+
+/// How many places a page of a tree has.
+///
+/// # Safety
+/// Under a guard; a leaf page of such a tree, locked.
+unsafe fn count_of(page: pg_sys::Page) -> f64 {
+    let mut count = 0;
+    // SAFETY: by contract.
+    unsafe {
+        let items = past_pgrx::GinDataLeafPageGetItems(page, &mut count, place(0));
+        if !items.is_null() {
+            past_pgrx::pfree(items.cast());
+        }
+    }
+    f64::from(count)
+}
+
+/// # Safety
+/// A page of a GIN index.
+unsafe fn is_last(page: pg_sys::Page) -> bool {
+    // SAFETY: by contract.
+    unsafe { (*end_of(page)).right == pg_sys::InvalidBlockNumber }
 }
 
 /// # Safety

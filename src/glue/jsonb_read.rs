@@ -328,6 +328,14 @@ pub fn any_target(targets: Value, memory: &Arena, wanted: &dyn Fn(&Target) -> bo
     (0..).map_while(|i| list.element(i, memory)).any(|target| wanted(&Target { target, memory }))
 }
 
+/// Gives the ids of the targets in a stored list that stand behind the first; none where it is no list of targets.
+pub fn each_other_target_id(targets: Value, memory: &Arena, mut each: impl FnMut(&[u8])) {
+    // SAFETY: the value is a jsonb.
+    let list = unsafe { Container::root(targets, memory) };
+    let others = (1..).map_while(|i| list.element(i, memory)).map(|target| Target { target, memory });
+    others.for_each(|other| other.text(c"id").into_iter().for_each(&mut each));
+}
+
 /// The list of an entry's targets where there is only the primary one.
 pub fn primary_target<'a>(
     kind: &'a [u8],

@@ -17,7 +17,7 @@ use super::log_table::Shape;
 use super::memory::{Arena, Chunk};
 use super::ordered_scan::{Of, OrderedScan};
 use super::past_pgrx;
-use super::places::{Bitmap, Places};
+use super::places::{each_place_of, Bitmap, Places};
 use super::row::{Fields, Kept};
 use super::value::Value;
 
@@ -154,6 +154,11 @@ impl Partition {
         self.indexes.iter().find(fits)
     }
 
+    /// Whether an index finds the rows that have a text in a column, counted from 0.
+    pub fn finds(&self, column: usize) -> bool {
+        self.index_of(column).is_some()
+    }
+
     fn index_of(&self, column: usize) -> Option<&Index> {
         let column = column as i16 + 1;
         let has = |i: &&Index| match i.is_gin {
@@ -206,6 +211,20 @@ impl Partition {
         let mut found = Found::default();
         bitmap.list(&mut found.places);
         found
+    }
+
+    /// The places of rows with an instant between two, both included, in ascending order, and maybe of some more. None where
+    /// no index begins with the column, which is counted from 0.
+    pub fn within(&self, column: usize, first: i64, last: i64) -> Option<Vec<u64>> {
+        pgrx::check_for_interrupts!();
+        let mut bitmap = Bitmap::new();
+        // SAFETY: it is one of the indexes this partition has open, and begins with an instant.
+        unsafe { bitmap.add_between(self, self.ascending(column)?.relation, first, last) };
+        let mut listed = Vec::new();
+        bitmap.list(&mut listed);
+        let mut places = Vec::with_capacity(listed.len());
+        listed.into_iter().for_each(|place| each_place_of(place, |one| places.push(one)));
+        Some(places)
     }
 
     /// Gives the instants of rows that the snapshot sees, and their places; those of one page should follow one another.
@@ -261,26 +280,37 @@ impl Partition {
         }
     }
 
-    /// How many rows it has, about.
+    /// How many rows it has, about: as many a page as there were when it was last analyzed.
     pub fn rows(&self) -> f64 {
         /// Entries of a page, mostly.
-        const OF_A_PAGE: f64 = 35.0;
+        const OF_A_PAGE: f64 = 30.0;
         // SAFETY: the relation is open.
-        let pages = unsafe {
-            pg_sys::RelationGetNumberOfBlocksInFork(self.relation, pg_sys::ForkNumber::MAIN_FORKNUM)
-        };
-        f64::from(pages) * OF_A_PAGE
+        unsafe {
+            let pages =
+                pg_sys::RelationGetNumberOfBlocksInFork(self.relation, pg_sys::ForkNumber::MAIN_FORKNUM);
+            let known = &*(*self.relation).rd_rel;
+            let of_a_page = match known.relpages > 0 && known.reltuples > 0.0 {
+                true => f64::from(known.reltuples) / f64::from(known.relpages),
+                false => OF_A_PAGE,
+            };
+            f64::from(pages) * of_a_page
+        }
     }
 
     /// The places of a column's values `from..end`, ascending; None where no index begins with it.
     /// The column, counted from 0, must be of the type.
     pub fn in_order(&self, column: usize, of: Of, from: i64, end: i64) -> Option<OrderedScan<'_>> {
+        let index = self.ascending(column)?;
+        // SAFETY: both are open as long as this partition; the index begins with the column.
+        Some(unsafe { OrderedScan::open(self, index.relation, of, from, end) })
+    }
+
+    /// An index that begins with a column, counted from 0, and has all rows.
+    fn ascending(&self, column: usize) -> Option<&Index> {
         let fits = |i: &&Index| {
             !i.is_gin && i.columns.first() == Some(&(column as i16 + 1)) && i.only_where.is_none()
         };
-        let index = self.indexes.iter().find(fits)?;
-        // SAFETY: both are open as long as this partition; the index begins with the column.
-        Some(unsafe { OrderedScan::open(self, index.relation, of, from, end) })
+        self.indexes.iter().find(fits)
     }
 
     /// Looks at a row where it is; None where the snapshot does not see it.

@@ -26,21 +26,52 @@ impl Bitmap {
     /// The index is one that the partition has open, a B-tree that begins with a text.
     pub unsafe fn add(&mut self, partition: &Partition, index: pg_sys::Relation, value: &str) {
         let text = Kept::text(value);
-        let mut key = pg_sys::ScanKeyData::default();
-        // SAFETY: by contract; key and text live until the scan has ended. After an error PostgreSQL's abort ends it.
+        let is = (pg_sys::BTEqualStrategyNumber, pg_sys::F_TEXTEQ, text.value().datum());
+        // SAFETY: by contract; the text lives until the scan has ended.
+        unsafe { self.scan(partition, index, &[is]) };
+    }
+
+    /// Adds the places of rows whose first column is between two instants, both included.
+    ///
+    /// # Safety
+    /// The index is one that the partition has open, a B-tree that begins with a timestamptz.
+    pub unsafe fn add_between(
+        &mut self,
+        partition: &Partition,
+        index: pg_sys::Relation,
+        first: i64,
+        last: i64,
+    ) {
+        let conditions = [
+            (pg_sys::BTGreaterEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_GE, pg_sys::Datum::from(first)),
+            (pg_sys::BTLessEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_LE, pg_sys::Datum::from(last)),
+        ];
+        // SAFETY: by contract.
+        unsafe { self.scan(partition, index, &conditions) };
+    }
+
+    /// Adds what meets conditions on the first column: strategy, function, and what it is compared with.
+    ///
+    /// # Safety
+    /// The index is a B-tree that the partition has open, the functions are of the column's type.
+    unsafe fn scan(
+        &mut self,
+        partition: &Partition,
+        index: pg_sys::Relation,
+        conditions: &[(u32, u32, pg_sys::Datum)],
+    ) {
+        let mut keys = vec![pg_sys::ScanKeyData::default(); conditions.len()];
+        // SAFETY: by contract; the keys live until the scan has ended. After an error PostgreSQL's abort ends it.
         unsafe {
-            pg_sys::ScanKeyEntryInitialize(
-                &mut key,
-                0,
-                1,
-                pg_sys::BTEqualStrategyNumber as u16,
-                pg_sys::InvalidOid,
-                *(*index).rd_indcollation,
-                pg_sys::F_TEXTEQ.into(),
-                text.value().datum(),
-            );
-            let scan = version::index_beginscan_bitmap(index, partition.snapshot, 1);
-            pg_sys::index_rescan(scan, &mut key, 1, std::ptr::null_mut(), 0);
+            let collation = *(*index).rd_indcollation;
+            for (key, (strategy, function, value)) in keys.iter_mut().zip(conditions) {
+                let (strategy, function) = (*strategy as u16, (*function).into());
+                let subtype = pg_sys::InvalidOid;
+                pg_sys::ScanKeyEntryInitialize(key, 0, 1, strategy, subtype, collation, function, *value);
+            }
+            let count = keys.len() as i32;
+            let scan = version::index_beginscan_bitmap(index, partition.snapshot, count);
+            pg_sys::index_rescan(scan, keys.as_mut_ptr(), count, std::ptr::null_mut(), 0);
             pg_sys::index_getbitmap(scan, self.0);
             pg_sys::index_endscan(scan);
         }
@@ -103,12 +134,7 @@ impl<'a> Places<'a> {
         let from_page = from & !OFFSET;
         let begin = self.listed.partition_point(|one| *one < from_page);
         let listed = self.listed[begin..].iter().take_while(|one| **one <= to);
-        for place in listed {
-            match place & OFFSET {
-                0 => places.extend((1..=u64::from(MOST_ROWS_OF_A_PAGE)).map(|offset| place + offset)),
-                _ => places.push(*place),
-            }
-        }
+        listed.for_each(|place| each_place_of(*place, |one| places.push(one)));
         let parts = usize::from(!places.is_empty()) + self.trees.len();
         self.trees.iter().for_each(|tree| tree.between(from, to, places));
         if parts > 1 {
@@ -136,6 +162,14 @@ impl<'a> Places<'a> {
             begin = end;
         }
         places.truncate(kept);
+    }
+}
+
+/// Gives a place, or all that a page can have where it stands for that.
+pub(super) fn each_place_of(place: u64, mut each: impl FnMut(u64)) {
+    match place & OFFSET {
+        0 => (1..=u64::from(MOST_ROWS_OF_A_PAGE)).for_each(|offset| each(place + offset)),
+        _ => each(place),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The operator class `audit_log.text_values`: texts by equality in a GIN index.
+//! The operator classes `audit_log.text_values`, texts by equality in a GIN index, and `audit_log.other_targets`, the ids of
+//! an entry's targets behind the first in such an index.
 //!
 //! PostgreSQL has none for scalars but in the contrib module btree_gin. Three functions of a line each spare
 //! whoever installs the extension to install another one first.
@@ -7,10 +8,14 @@ use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
-/// The name of the operator class and of its family.
-const NAME: &CStr = c"text_values";
+use super::jsonb_read;
+use super::memory::with_current;
+use super::value::Value;
 
-/// Whether an operator family is this one.
+/// The names of the operator classes and of their families: of both the keys are texts.
+const NAMES: [&CStr; 2] = [c"text_values", c"other_targets"];
+
+/// Whether an operator family is one of these.
 ///
 /// # Safety
 /// Called where PostgreSQL's caches can be read.
@@ -23,7 +28,7 @@ pub unsafe fn is_its_family(family: pg_sys::Oid) -> bool {
             return false;
         }
         let form = &*pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_opfamily>();
-        let is_named = CStr::from_ptr(form.opfname.data.as_ptr()) == NAME;
+        let is_named = NAMES.contains(&CStr::from_ptr(form.opfname.data.as_ptr()));
         let schema = form.opfnamespace;
         pg_sys::ReleaseSysCache(row);
         is_named && super::backend::is_log_schema(schema)
@@ -69,5 +74,24 @@ support_function!(audit_log_text_values_consistent, pg_finfo_audit_log_text_valu
     unsafe {
         *args[5].value.cast_mut_ptr::<bool>() = false;
         pg_sys::Datum::from(*args[0].value.cast_mut_ptr::<bool>())
+    }
+});
+
+// extractValue(value, number of keys): the ids of the targets behind the first.
+support_function!(audit_log_other_targets_extract, pg_finfo_audit_log_other_targets_extract, |args| {
+    // SAFETY: by the contract of the symbol; a jsonb, and where to put a number. Keys are copies in the current memory.
+    unsafe {
+        with_current(|memory| {
+            let mut keys = Vec::new();
+            let targets = Value::of(args[0].value);
+            jsonb_read::each_other_target_id(targets, memory, |id| {
+                let key = pg_sys::cstring_to_text_with_len(id.as_ptr().cast(), id.len() as i32);
+                keys.push(pg_sys::Datum::from(key));
+            });
+            *args[1].value.cast_mut_ptr::<i32>() = keys.len() as i32;
+            let room = pg_sys::palloc(size_of::<pg_sys::Datum>() * keys.len().max(1)).cast::<pg_sys::Datum>();
+            std::ptr::copy_nonoverlapping(keys.as_ptr(), room, keys.len());
+            pg_sys::Datum::from(room)
+        })
     }
 });

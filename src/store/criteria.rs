@@ -3,7 +3,7 @@
 use audit_log_model::list_request::ListRequest;
 use audit_log_model::posting::{Intersection, Posting, Stream, Union};
 
-use super::filter::{Filter, OCCURRED_AT};
+use super::filter::{Filter, OCCURRED_AT, TARGETS};
 use super::looked_up::LookedUp;
 use super::page::Scope;
 use super::related::Related;
@@ -73,12 +73,17 @@ impl Criteria {
     /// Where the rows are that each filter lets through by their own columns; None of one that cannot be looked up there.
     pub fn places<'a>(&self, place: &Place<'a>) -> Vec<Option<Places<'a>>> {
         let finds_related = || place.related.iter().all(|targets| targets.has_stream(Table::RELATED_ID));
-        let is_looked_up = |filter: &Filter| filter.related().is_empty() || finds_related();
+        let by_place = place.partition.finds(TARGETS);
+        let is_looked_up = |filter: &Filter| by_place || filter.related().is_empty() || finds_related();
         let all: Vec<Option<Vec<Is>>> = self
             .0
             .iter()
             .map(|filter| {
-                values_of(filter).filter(|values| values.len() <= MOST_LOOKED_UP && is_looked_up(filter))
+                let mut values = values_of(filter)?;
+                if by_place {
+                    values.extend(filter.related().iter().map(|id| (TARGETS, id.as_str())));
+                }
+                (values.len() <= MOST_LOOKED_UP && is_looked_up(filter)).then_some(values)
             })
             .collect();
         let lists: Vec<Vec<Is>> = all.iter().flatten().cloned().collect();
@@ -148,6 +153,8 @@ pub struct Place<'a> {
     pub start: i64,
     pub end: i64,
     pub from: Posting,
+    /// Entries a microsecond, about.
+    pub density: f64,
 }
 
 impl<'a> Place<'a> {

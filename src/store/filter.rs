@@ -19,7 +19,7 @@ const ACTOR_NAME: usize = column("actor_name");
 const EFFECTIVE_ACTOR_TYPE: usize = column("effective_actor_type");
 const EFFECTIVE_ACTOR_ID: usize = column("effective_actor_id");
 const EFFECTIVE_ACTOR_NAME: usize = column("effective_actor_name");
-const TARGETS: usize = column("targets");
+pub const TARGETS: usize = column("targets");
 const OTHER_TYPE: usize = column("other_type");
 
 /// Values to look for, in ascending order.

@@ -3,39 +3,55 @@
 use audit_log_model::posting::{Posting, Stream};
 
 use super::criteria::Place;
-use crate::glue::backend;
-use crate::glue::index_stream::IndexStream;
+use super::filter::OCCURRED_AT;
 use crate::glue::places::Places;
 
-/// So many postings are walked to at a time, at first and at most.
-const FIRST_WALKED: usize = 128;
-const MOST_WALKED: usize = 8192;
+/// So many entries are taken in at a time, at first and at most, about.
+const FIRST_AT_ONCE: f64 = 512.0;
+const MOST_AT_ONCE: f64 = 16_384.0;
 
 pub struct LookedUp<'a> {
     place: Place<'a>,
     /// By filter, the rarest first.
     places: Vec<&'a Places<'a>>,
-    way: Way<'a>,
+    way: Way,
 }
 
-enum Way<'a> {
+enum Way {
     /// All, in ascending order, as far as they are left.
     Ordered(Vec<Posting>),
-    /// It is walked through the index on time, for so many steps more.
-    Walked { all: Box<IndexStream<'a>>, passed: Vec<Posting>, at_once: usize, steps: u64 },
+    /// Those of a span of time after the other, the newest first.
+    InSpans(Spans),
+}
+
+struct Spans {
+    /// Of the last span, in ascending order, as far as they are left.
+    passed: Vec<Posting>,
+    /// The last instant of the next span, and how long that is, in microseconds.
+    last: i64,
+    length: f64,
+    /// How many entries a span should have.
+    at_once: f64,
+    /// For so many entries more.
+    steps: u64,
 }
 
 impl<'a> LookedUp<'a> {
-    /// What has a place in all of some lists, of at least one; by walking for so many steps, 0 for not at all.
+    /// What has a place in all of some lists, of at least one; by spans of time for so many entries, 0 for not at all.
     /// None where there is no index on time.
     pub fn of(place: &Place<'a>, places: Vec<&'a Places<'a>>, steps: u64) -> Option<Self> {
         let mut looked_up = LookedUp { place: *place, places, way: Way::Ordered(Vec::new()) };
         match steps {
             0 => looked_up.order(place.from),
             _ => {
-                let (all, passed) = (Box::new(place.all()?), Vec::new());
-                looked_up.way = Way::Walked { all, passed, at_once: FIRST_WALKED, steps };
-                looked_up.walk();
+                looked_up.way = Way::InSpans(Spans {
+                    passed: Vec::new(),
+                    last: place.from.at.min(place.end.saturating_sub(1)),
+                    length: FIRST_AT_ONCE / place.density.max(f64::MIN_POSITIVE),
+                    at_once: FIRST_AT_ONCE,
+                    steps,
+                });
+                looked_up.go_on()?;
             }
         }
         Some(looked_up)
@@ -58,28 +74,45 @@ impl<'a> LookedUp<'a> {
         self.way = Way::Ordered(postings);
     }
 
-    /// Walks on until there are postings that all have.
-    fn walk(&mut self) {
-        let Way::Walked { all, passed, at_once, steps } = &mut self.way else { return };
-        while passed.is_empty() {
-            backend::check_for_interrupts();
-            let Some(next) = all.current() else { return };
-            if *steps == 0 {
-                return self.order(next);
+    /// Takes in one span after the other until there are postings that all have. None where there is no index on time.
+    fn go_on(&mut self) -> Option<()> {
+        let Way::InSpans(spans) = &mut self.way else { return Some(()) };
+        let (start, from) = (self.place.start, self.place.from);
+        while spans.passed.is_empty() && spans.last >= start {
+            if spans.steps == 0 {
+                let last = Posting::newest_at(spans.last);
+                self.order(last.min(from));
+                return Some(());
             }
-            while let Some(posting) = all.current().filter(|_| passed.len() < *at_once) {
-                passed.push(posting);
-                all.advance();
-            }
-            *steps = steps.saturating_sub(passed.len() as u64);
-            *at_once = (*at_once * 2).min(MOST_WALKED);
-            let mut places: Vec<u64> = passed.iter().map(|posting| posting.place).collect();
-            places.sort_unstable();
+            let length = spans.length.clamp(1.0, i64::MAX as f64) as i64;
+            let first = spans.last.saturating_sub(length - 1).max(start);
+            let mut places = self.place.partition.within(OCCURRED_AT, first, spans.last)?;
+            let count = places.len();
             self.places.iter().for_each(|one| one.retain(&mut places));
-            passed.retain(|posting| places.binary_search(&posting.place).is_ok());
-            // The next one is taken from the end.
-            passed.reverse();
+            let passed = &mut spans.passed;
+            self.place.partition.instants(&places, |at, place| {
+                let posting = Posting { at, place };
+                // What a page stands for can be of another time.
+                if first <= at && at <= spans.last && posting <= from {
+                    passed.push(posting);
+                }
+            });
+            passed.sort_unstable();
+            spans.next(first, count);
         }
+        Some(())
+    }
+}
+
+impl Spans {
+    /// Goes on behind a span that began with an instant and had so many entries.
+    fn next(&mut self, first: i64, count: usize) {
+        self.last = first.saturating_sub(1);
+        self.steps = self.steps.saturating_sub(count.max(64) as u64);
+        self.at_once = (self.at_once * 2.0).min(MOST_AT_ONCE);
+        // Entries are dense and sparse by turns: never much longer at once, shorter at once.
+        let wanted = self.at_once / (count as f64).max(1.0);
+        self.length *= wanted.min(8.0);
     }
 }
 
@@ -87,16 +120,17 @@ impl Stream for LookedUp<'_> {
     fn current(&self) -> Option<Posting> {
         match &self.way {
             Way::Ordered(postings) => postings.last().copied(),
-            Way::Walked { passed, .. } => passed.last().copied(),
+            Way::InSpans(spans) => spans.passed.last().copied(),
         }
     }
 
     fn advance(&mut self) {
         match &mut self.way {
             Way::Ordered(postings) => _ = postings.pop(),
-            Way::Walked { passed, .. } => {
-                passed.pop();
-                self.walk();
+            Way::InSpans(spans) => {
+                spans.passed.pop();
+                // The index was there for the first span, and is open as long as the partition.
+                let _ = self.go_on();
             }
         }
     }
@@ -104,15 +138,14 @@ impl Stream for LookedUp<'_> {
     fn seek(&mut self, to: Posting) {
         match &mut self.way {
             Way::Ordered(postings) => postings.truncate(postings.partition_point(|one| *one <= to)),
-            Way::Walked { all, passed, at_once, .. } => {
-                passed.truncate(passed.partition_point(|one| *one <= to));
-                if passed.is_empty() {
-                    if all.current().is_some_and(|current| current > to) {
-                        all.seek(to);
-                        *at_once = FIRST_WALKED;
-                    }
-                    self.walk();
+            Way::InSpans(spans) => {
+                spans.passed.truncate(spans.passed.partition_point(|one| *one <= to));
+                if spans.passed.is_empty() && spans.last > to.at {
+                    (spans.last, spans.at_once) = (to.at, FIRST_AT_ONCE);
+                    spans.length = FIRST_AT_ONCE / self.place.density.max(f64::MIN_POSITIVE);
                 }
+                self.place.from = self.place.from.min(to);
+                let _ = self.go_on();
             }
         }
     }

@@ -6,7 +6,7 @@ use audit_log_model::AuditError;
 use pgrx::pg_sys;
 
 use super::criteria::{Criteria, Place, Postings};
-use super::filter::ID;
+use super::filter::{ID, TARGETS};
 use super::newest::{Entry, Newest};
 use super::partition_query;
 use super::tables::{self, Table};
@@ -123,7 +123,9 @@ impl Reading<'_> {
         part: f64,
         sink: &mut impl Sink,
     ) -> Option<()> {
-        let related = match self.criteria.asks_for_related() {
+        let rows = partition.rows();
+        // Where an index has the other targets of entries they need not be looked up by themselves.
+        let related = match self.criteria.asks_for_related() && !partition.finds(TARGETS) {
             true => related(start, end)?,
             false => Vec::new(),
         };
@@ -133,9 +135,9 @@ impl Reading<'_> {
             start,
             end,
             from: Posting::newest_at(end.saturating_sub(1)),
+            density: rows * part / end.saturating_sub(start).max(1) as f64,
         };
         let found = self.criteria.places(&place);
-        let rows = partition.rows();
         let mut chooser = Chooser::new(self.criteria.about(&found, &place), rows, rows * part);
         loop {
             let plan = chooser.choose(sink.more());
