@@ -82,7 +82,7 @@ COMMENT ON FUNCTION audit_log.index_activity_partition(regclass) IS 'Gives a par
 CREATE FUNCTION audit_log.contains(content text, part text) RETURNS boolean
   LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_contains';
 COMMENT ON FUNCTION audit_log.contains(text, text) IS 'Whether a text contains another; upper and lower case are the same, by Unicode. Internal.';
-CREATE OPERATOR audit_log.@~ (LEFTARG = text, RIGHTARG = text, FUNCTION = audit_log.contains, RESTRICT = pg_catalog.contsel, JOIN = pg_catalog.contjoinsel);
+CREATE OPERATOR audit_log.@~ (LEFTARG = text, RIGHTARG = text, FUNCTION = audit_log.contains, RESTRICT = pg_catalog.matchingsel, JOIN = pg_catalog.matchingjoinsel);
 COMMENT ON OPERATOR audit_log.@~ (text, text) IS 'contains()';
 CREATE FUNCTION audit_log.text_trigrams_extract(text, internal) RETURNS internal
   LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audit_log_text_trigrams_extract';

@@ -3,8 +3,8 @@
 /// Nanoseconds, about: a row that is looked at; a row of which only the instant is; a step in the index on time; a place
 /// that a look-up gives, and one that it is compared with.
 const ROW: f64 = 1200.0;
-const INSTANT: f64 = 600.0;
-const STEP: f64 = 60.0;
+const INSTANT: f64 = 1600.0;
+const STEP: f64 = 75.0;
 const HIT: f64 = 12.0;
 /// The pages of a tree of places that are read for a few of them.
 const LOOK_UP: f64 = 120_000.0;

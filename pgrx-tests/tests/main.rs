@@ -49,6 +49,7 @@ mod listing_paging_truth;
 mod listing_sessions;
 mod listing_shapes;
 mod listing_timeouts;
+mod listing_trees;
 mod memory;
 mod memory_facts;
 mod names_found;

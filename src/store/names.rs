@@ -10,6 +10,8 @@ use crate::glue::spi::{self, text, Arg};
 
 /// With more ids than this a filter is checked at the rows.
 const MOST_LOOKED_UP: i64 = 400;
+/// Of so many names some may be of more ids than these.
+const MOST_NAMES: i64 = 20_000;
 
 /// The ids an actor of this id or name can have; None where one has no id.
 pub fn actors_named(is: &str) -> Result<Option<Values>, AuditError> {
@@ -40,9 +42,10 @@ fn named(sql: &str, is: &str) -> Result<Option<Values>, AuditError> {
 /// much to look up.
 pub fn containing(part: &str) -> Result<Option<Named>, AuditError> {
     let sql = include_str!("../../sql/queries/names_containing.sql");
-    let args = [text(Some(part)), Arg::of(Some(MOST_LOOKED_UP + 1))];
+    let args = [text(Some(part)), Arg::of(Some(MOST_LOOKED_UP + 1)), Arg::of(Some(MOST_NAMES))];
     spi::select_planned_by_values(sql, &args, |rows| {
-        if rows.count as i64 > MOST_LOOKED_UP {
+        let is_much = rows.iter().next().is_some_and(|row| row.get(3) == Some(true));
+        if is_much || rows.count as i64 > MOST_LOOKED_UP {
             return Ok(None);
         }
         let (mut actor_ids, mut target_ids) = (Vec::new(), Vec::new());
