@@ -2,7 +2,7 @@
 
     python3 instructions.py --bindir DIR --cluster DIR --out DIR [--accept] [--each-index]
 
-The cluster has the databases `unwatched` and `watched` and is stopped; each count runs on a copy of it. A
+The cluster has the databases `unwatched`, `watched` and `alone`, where who writes merges, and is stopped; each count runs on a copy of it. A
 write's instructions are those of many writes less those of few, by their difference: what a session does once
 is not in them. The figures are compared with instructions.json beside this file; ends with 1 where a write
 costs more than 2 percent above it. --accept writes that file anew; --each-index tells what each index costs.
@@ -43,7 +43,8 @@ PARTS = [
     ("trigger: compare, render, form the entry", ["audit_log_capture"]),
     ("writing entries, with all below", ["audit_log::store::pending::write"]),
     ("  heap", ["heap_insert", "heap_multi_insert"]),
-    ("  indexes", ["btinsert"]),
+    ("  B-trees", ["btinsert"]),
+    ("  GIN", ["ginHeapTupleFastCollect", "ginHeapTupleFastInsert"]),
     ("  opening relations", ["try_table_open", "index_open"]),
     ("locks, until the commit lets them go", ["LockRelationOid", "LockReleaseAll"]),
     ("WAL, of heap and indexes", ["XLogInsert"]),
@@ -51,7 +52,7 @@ PARTS = [
 
 
 # Each index of the log's partitions, by its first column; what a write costs without it says what it costs.
-INDEXES = ["occurred_at", "organization_id", "target_id", "actor_id", "category"]
+INDEXES = ["occurred_at", "feed", "organization_id"]
 DROP = ("DO $$ DECLARE i regclass; BEGIN FOR i IN SELECT x.indexrelid FROM pg_inherits p JOIN pg_index x ON x.indrelid"
         " = p.inhrelid JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0] WHERE p.inhparent ="
         " 'audit_log.event'::regclass AND a.attname = '{column}' LOOP EXECUTE 'DROP INDEX ' || i; END LOOP; END $$;\n")
@@ -134,6 +135,8 @@ def main() -> int:
         for label, names in PARTS:
             part = sum(after.get(name, 0) - before.get(name, 0) for name in names)
             print(f"   {part:>9,.0f}  {part / added:>4.0%}  {label}")
+        alone = a_write(backend, "alone", write)[""] - before[""]
+        print(f"   {alone - added:>9,.0f}  {alone / added - 1:>4.0%}  more without a worker, as who writes merges")
         if options.each_index and write.endswith("update"):
             for column in INDEXES:
                 without = a_write(backend, "watched", write, DROP.format(column=column))

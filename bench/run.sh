@@ -56,11 +56,15 @@ if [ "$command" = instructions ]; then
         max_wal_size=8GB checkpoint_timeout=1h jit=off)
     trap '"$project/scripts/cluster.sh" stop "$dir"' EXIT
     bindir=$(cat "$dir/bindir")
-    for database in unwatched watched; do
+    for database in unwatched watched alone; do
         "$bindir/createdb" -h "$dir" -U postgres "$database"
         "$bindir/psql" -h "$dir" -U postgres -q -v rows=20000 -f "$project/bench/sql/jobs.sql" "$database" > /dev/null
-        if [ "$database" = watched ]; then
+        if [ "$database" != unwatched ]; then
             "$bindir/psql" -h "$dir" -U postgres -q -f "$project/bench/sql/audit_log.sql" "$database" > /dev/null
+        fi
+        # As beside a worker, which a single-user backend has not: nobody who writes merges.
+        if [ "$database" = watched ]; then
+            "$bindir/psql" -h "$dir" -U postgres -q -f "$project/bench/sql/merged_by_others.sql" "$database" > /dev/null
         fi
         "$bindir/psql" -h "$dir" -U postgres -q -c 'CREATE INDEX ON jobs_seed (id)' -c 'VACUUM ANALYZE jobs, jobs_seed' "$database"
     done

@@ -101,7 +101,7 @@ impl Leaf {
         unsafe {
             let slots = if rows.len() > 1 { slots.at_least(rows.len(), desc) } else { &mut [] };
             let mut keys = Keys::new(rows.len(), (*desc).natts as usize);
-            let _limit = Limit::set();
+            let _limit = Limit::set(rows.len());
             // One guard for all calls. What it skips in an error owns nothing, and closing is then
             // for PostgreSQL's abort to do.
             pg_sys::ffi::pg_guard_ffi_boundary(|| self.write(rows, desc, slots, &mut keys, &is_current))

@@ -72,6 +72,18 @@ extern "C-unwind" {
         is_null: bool,
         place: ItemPointer,
     );
+    pub fn GinFormTuple(
+        state: *mut GinState,
+        column: OffsetNumber,
+        key: Datum,
+        category: i8,
+        data: *mut c_char,
+        size: Size,
+        places: i32,
+        refuses: bool,
+    ) -> IndexTuple;
+    pub fn palloc(bytes: Size) -> *mut std::ffi::c_void;
+    pub fn repalloc(memory: *mut std::ffi::c_void, bytes: Size) -> *mut std::ffi::c_void;
     pub fn ginHeapTupleFastInsert(state: *mut GinState, collected: *mut GinTupleCollector);
     pub fn gintuple_get_attrnum(state: *mut GinState, tuple: IndexTuple) -> OffsetNumber;
     pub fn gintuple_get_key(state: *mut GinState, tuple: IndexTuple, category: *mut i8) -> Datum;

@@ -43,6 +43,8 @@ struct Mark {
 /// An index's pending list.
 pub struct PendingList {
     state: *mut GinState,
+    /// By column whether it is a text, which is its own key.
+    is_text: Vec<bool>,
     /// What inserting takes; emptied afterwards.
     scratch: pg_sys::MemoryContext,
 }
@@ -70,7 +72,9 @@ impl PendingList {
                 pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
                 pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
             );
-            Some(PendingList { state, scratch })
+            let columns = (*(*index).rd_index).indnkeyatts as usize;
+            let is_text = (0..columns).map(|i| *(*index).rd_opcintype.add(i) == pg_sys::TEXTOID).collect();
+            Some(PendingList { state, is_text, scratch })
         }
     }
 
@@ -98,14 +102,7 @@ impl PendingList {
                 let (values, is_null) = keys.of(i);
                 for (number, column) in (1_u16..).zip(columns).filter(|(_, column)| !is_null[**column]) {
                     let place = &raw mut (*row.tuple).t_self;
-                    past_pgrx::ginHeapTupleFastCollect(
-                        self.state,
-                        &mut collected,
-                        number,
-                        values[*column],
-                        false,
-                        place,
-                    );
+                    self.collect(&mut collected, number, values[*column], place);
                 }
                 if before.count > 0 && !fits_a_page(&collected) {
                     self.add(&mut collected, before);
@@ -115,6 +112,41 @@ impl PendingList {
             self.add(&mut collected, all);
             pg_sys::MemoryContextSwitchTo(old);
             pg_sys::MemoryContextReset(self.scratch);
+        }
+    }
+
+    /// Collects the keys of a value.
+    ///
+    /// # Safety
+    /// Under a guard; the value is of the column, from 1.
+    unsafe fn collect(
+        &self,
+        collected: &mut GinTupleCollector,
+        column: u16,
+        value: pg_sys::Datum,
+        place: pg_sys::ItemPointer,
+    ) {
+        // SAFETY: by contract; the array has room for one more.
+        unsafe {
+            // A text is its own key: it need not be asked for.
+            if !self.is_text[column as usize - 1] {
+                past_pgrx::ginHeapTupleFastCollect(self.state, collected, column, value, false, place);
+                return;
+            }
+            if collected.count == collected.room {
+                collected.room = (collected.room * 2).max(16);
+                let bytes = collected.room as usize * size_of::<pg_sys::IndexTuple>();
+                collected.tuples = match collected.tuples.is_null() {
+                    true => past_pgrx::palloc(bytes).cast(),
+                    false => past_pgrx::repalloc(collected.tuples.cast(), bytes).cast(),
+                };
+            }
+            let tuple =
+                past_pgrx::GinFormTuple(self.state, column, value, 0, std::ptr::null_mut(), 0, 0, true);
+            (*tuple).t_tid = *place;
+            *collected.tuples.add(collected.count as usize) = tuple;
+            collected.count += 1;
+            collected.size += u32::from((*tuple).t_info) & pg_sys::INDEX_SIZE_MASK;
         }
     }
 
@@ -143,11 +175,19 @@ pub struct Limit(i32);
 
 impl Limit {
     /// Where a worker merges, nobody else should have to: it has until the size that PostgreSQL has for itself. Without
-    /// one whoever adds to a list merges it, often and a little each time: see docs/performance.md.
-    pub fn set() -> Self {
+    /// one whoever adds to a list merges it, often and a little each time: see docs/performance.md. A statement with many
+    /// rows takes long in any case, and merges much at once, which costs less a row; but for its last rows.
+    pub fn set(rows: usize) -> Self {
+        /// So many rows are written together where there are more to come.
+        const MANY: usize = 256;
         const BESIDE_A_WORKER: i32 = 4096;
+        const AMONG_MANY: i32 = 1024;
         const ALONE: i32 = 64;
-        let limit = if super::board::merges() { BESIDE_A_WORKER } else { ALONE };
+        let limit = match super::board::merges() {
+            true => BESIDE_A_WORKER,
+            false if rows >= MANY => AMONG_MANY,
+            false => ALONE,
+        };
         // SAFETY: a plain variable of this process, kilobytes, which is set back.
         unsafe {
             let before = pg_sys::gin_pending_list_limit;
