@@ -8,7 +8,7 @@
 # run.sh ddl [OPTION …]: what DDL costs that is about no watched table, in a throwaway cluster.
 # run.sh catch [OPTION …]: what EXCEPTION blocks in loops cost where their table is watched, in a throwaway cluster.
 # Builds a release into a server copy of its own, target/bench/postgres; with --bindir DIR that server is
-# used as it is. capture, purge and catch take --shared-buffers SIZE, 2GB by default. Results go to --out DIR, or target/bench/results. All options: run.sh capture --help, run.sh list --help,
+# used as it is. capture, purge and catch take --shared-buffers SIZE, 2GB by default, and --worker, which has the worker run. Results go to --out DIR, or target/bench/results. All options: run.sh capture --help, run.sh list --help,
 # run.sh sync --help
 source "$(dirname "$0")/../scripts/lib.sh"
 
@@ -24,12 +24,14 @@ bindir=
 out="$bench/results"
 kept="$bench/listing"
 buffers=2GB
+preload=()
 options=()
 while [ $# -gt 0 ]; do
     case $1 in
         --bindir) bindir=${2:?--bindir names a directory}; shift 2 ;;
         --out) out=${2:?--out names a directory}; shift 2 ;;
         --data) kept=${2:?--data names a directory}; shift 2 ;;
+        --worker) preload=(shared_preload_libraries=audit_log); shift ;;
         --shared-buffers) buffers=${2:?--shared-buffers takes a size, like 2GB}; shift 2 ;;
         *) options+=("$1"); shift ;;
     esac
@@ -103,7 +105,7 @@ fi
 
 say "Starting a throwaway cluster"
 dir=$("$project/scripts/cluster.sh" start "$bindir" synchronous_commit=off autovacuum=off shared_buffers="$buffers" \
-    max_wal_size=20GB checkpoint_timeout=1h jit=off)
+    max_wal_size=20GB checkpoint_timeout=1h jit=off "${preload[@]}")
 trap '"$project/scripts/cluster.sh" stop "$dir"' EXIT
 note "$("$bindir/postgres" --version)"
 driver --bindir "$(cat "$dir/bindir")" --socket "$dir" --out "$out" "${options[@]}"

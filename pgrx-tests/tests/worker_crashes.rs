@@ -18,12 +18,16 @@ fn signal(signal: &str, pid: &str) {
     assert!(Command::new("kill").args([signal, pid]).status().expect("kill runs").success());
 }
 
-/// Waits for the server to be up again after a crash of one of its processes.
-fn reconnect(cluster: &Cluster, database: &str) -> Client {
+/// Waits for the server to be up again after a crash of one of its processes. Until it has noticed that, it lets in whoever
+/// comes, and lists the process still.
+fn reconnect(cluster: &Cluster, database: &str, killed: &str) -> Client {
+    let is_listed = format!("SELECT FROM pg_stat_activity WHERE pid = {killed}");
     until("the server to be back", || {
         let mut client = cluster.config(database).connect(postgres::NoTls).map_err(|e| e.to_string())?;
-        client.simple_query("SELECT 1").map_err(|e| e.to_string())?;
-        Ok(client)
+        match client.query(&is_listed, &[]).map_err(|e| e.to_string())?.len() {
+            0 => Ok(client),
+            _ => Err(format!("process {killed} is listed")),
+        }
     })
 }
 
@@ -134,11 +138,11 @@ fn after_a_crash_of_the_server_it_goes_on() {
     let launcher = one(&mut client, LAUNCHER);
     drop(client);
     signal("-9", &launcher);
-    let mut client = reconnect(&cluster, "jobs");
+    let mut client = reconnect(&cluster, "jobs", &launcher);
     is_at_work(&mut client, "jobs");
     let worker = one(&mut client, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'audit_log worker'");
     signal("-9", &worker);
-    let mut client = reconnect(&cluster, "jobs");
+    let mut client = reconnect(&cluster, "jobs", &worker);
     is_at_work(&mut client, "jobs");
     // What is asked for from then on is heard by the new launcher.
     let mut other = created(&cluster, "other");
