@@ -148,7 +148,7 @@ COMMENT ON OPERATOR CLASS audit_log.text_values USING gin IS 'Texts by equality:
 -- The same of the targets behind the first, of which there can be any number. They are compared by their bytes.
 CREATE FUNCTION audit_log.has_other_target(targets jsonb, id text) RETURNS boolean
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(targets) WITH ORDINALITY t(value, n) WHERE t.n > 1 AND (t.value ->> 'id') = id);
+RETURN EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(targets) WITH ORDINALITY t(value, n) WHERE t.n > 1 AND (t.value -> 'id') = pg_catalog.to_jsonb(id));
 COMMENT ON FUNCTION audit_log.has_other_target(jsonb, text) IS 'Whether a target behind the first has an id. Internal.';
 CREATE OPERATOR audit_log.@+ (LEFTARG = jsonb, RIGHTARG = text, FUNCTION = audit_log.has_other_target, RESTRICT = pg_catalog.contsel, JOIN = pg_catalog.contjoinsel);
 COMMENT ON OPERATOR audit_log.@+ (jsonb, text) IS 'has_other_target()';

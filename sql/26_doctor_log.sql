@@ -203,7 +203,7 @@ AS $$
         FROM audit_log.log_table l JOIN pg_catalog.pg_index i ON i.indrelid = l.relation
         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = c.relam
         WHERE NOT c.relispartition
-          AND ((m.amname <> 'btree' AND (m.amname <> 'gin' OR EXISTS (SELECT FROM pg_catalog.pg_opclass o WHERE o.oid = ANY (i.indclass::oid[])
+          AND ((m.amname <> 'btree' AND (m.amname <> 'gin' OR i.indpred IS NOT NULL OR EXISTS (SELECT FROM pg_catalog.pg_opclass o WHERE o.oid = ANY (i.indclass::oid[])
                  AND (o.opcname NOT IN ('text_values', 'other_targets') OR o.opcnamespace <> 'audit_log'::regnamespace)))) OR i.indexprs IS NOT NULL OR i.indisexclusion OR (i.indisunique AND NOT i.indimmediate)
                OR pg_catalog.pg_get_expr(i.indpred, i.indrelid) !~ '^\([a-z_]+ IS (NOT )?NULL\)$')) o
 $$;

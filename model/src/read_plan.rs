@@ -9,6 +9,9 @@ const HIT: f64 = 12.0;
 /// The pages of a tree of places that are read for a few of them.
 const LOOK_UP: f64 = 120_000.0;
 
+/// More places than this are not held at once: each takes some thirty bytes.
+const MOST_HELD: f64 = 4_000_000.0;
+
 /// After so many rows it is chosen anew, at the earliest.
 const PATIENCE: f64 = 512.0;
 /// So many times what was expected, and it is another way's turn.
@@ -81,11 +84,20 @@ impl Chooser {
         }
         let by_rows = to_pass * ROW;
         let by_places = chosen.len() as f64 * LOOK_UP + to_pass * (STEP + sieve) + (to_pass * passed) * ROW;
-        let in_order = gather + hits * self.rows * INSTANT + more.min(hits * self.rows) * ROW;
+        let can_be_held = |filters: &[usize]| {
+            filters.iter().map(|filter| share(*filter)).sum::<f64>() * self.rows <= MOST_HELD
+        };
+        let in_order = if can_be_held(&all) { 0.0 } else { f64::INFINITY }
+            + gather
+            + hits * self.rows * INSTANT
+            + more.min(hits * self.rows) * ROW;
         let patience = (to_pass * AT_MOST).max(PATIENCE);
         match by_rows.min(by_places).min(in_order) {
             least if least == by_rows => Plan::Walk(patience.min(f64::from(u32::MAX - 1)) as u32),
-            least if least == by_places => Plan::LookUp { filters: chosen, steps: patience as u64 },
+            least if least == by_places => {
+                let steps = if can_be_held(&chosen) { patience as u64 } else { u64::MAX };
+                Plan::LookUp { filters: chosen, steps }
+            }
             _ => Plan::LookUp { filters: all, steps: 0 },
         }
     }
@@ -139,6 +151,13 @@ mod tests {
         assert_eq!(steps(choose(&[0.0], 100)), (vec![0], 0));
         // All of a filter by itself that is not common are put in order where all are wanted.
         assert_eq!(steps(choose(&[7_000.0], usize::MAX)), (vec![0], 0));
+    }
+
+    #[test]
+    fn what_is_too_much_to_be_held_is_not() {
+        let many = Chooser::new(vec![Some(4e7)], 1e9, 1e9);
+        let (filters, walked) = steps(many.choose(usize::MAX));
+        assert_eq!((filters, walked), (vec![0], u64::MAX));
     }
 
     #[test]

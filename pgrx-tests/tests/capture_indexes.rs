@@ -96,6 +96,55 @@ fn what_was_rolled_back_is_not_found() {
     same_by_index(&mut db, "target_id = 'note 60'");
 }
 
+/// What somebody else indexes by our operator class is found by it, by whatever plan.
+#[test]
+fn indexes_of_somebody_elses_with_a_predicate_or_of_one_column() {
+    let mut db = Db::new();
+    db.run(NOTES);
+    db.run("SELECT audit_log.ensure_partitions()");
+    let partition = db.one("SELECT c.oid::regclass FROM audit_log.partition_bounds('audit_log.event') b JOIN pg_class c ON c.oid = b.partition WHERE now() >= b.lower AND now() < b.upper");
+    let indexes = [
+        "(organization_id audit_log.text_values) WHERE actor_id IS NULL",
+        "(actor_id audit_log.text_values) WHERE other_type IS NULL",
+        "(actor_id audit_log.text_values, category audit_log.text_values) WHERE actor_id IS NOT NULL",
+        "(request_id audit_log.text_values)",
+    ];
+    // Without the extension's own, which PostgreSQL would choose.
+    let own = db.one(&format!("SELECT indexrelid::regclass FROM pg_index WHERE indrelid = '{partition}'::regclass AND pg_get_indexdef(indexrelid) ~ 'other_targets'"));
+    db.run(&format!("DROP INDEX {own}"));
+    for (n, index) in (0..).zip(indexes) {
+        db.run(&format!("CREATE INDEX by_dba ON {partition} USING gin {index}"));
+        // Of one statement, with an actor and without.
+        let mut entry = |at: i32, actor: &str| {
+            db.run(&format!("SELECT audit_log.set_context({actor}, false)"));
+            db.run(&insert(at, at + 2));
+        };
+        let actor = r#"'{"actor": {"type": "user", "id": "ann"}, "request_id": "r"}'"#;
+        entry(100 * n + 1, actor);
+        entry(100 * n + 11, "NULL");
+        db.run(&format!(
+            "BEGIN; {}; SELECT audit_log.set_context({actor}, true); {}; COMMIT",
+            insert(100 * n + 21, 100 * n + 23),
+            insert(100 * n + 31, 100 * n + 33)
+        ));
+        // It is another index to this session from then on.
+        run(&mut db.session(), "ALTER INDEX audit_log.by_dba SET (gin_pending_list_limit = 128)");
+        db.run(&insert(100 * n + 41, 100 * n + 43));
+        for filter in [
+            "organization_id = 'default' AND actor_id IS NULL",
+            "organization_id = 'default'",
+            "other_type IS NULL",
+            "actor_id = 'ann'",
+            "actor_id = 'ann' AND other_type IS NULL",
+            "actor_id IS NOT NULL",
+            "request_id = 'r'",
+        ] {
+            same_by_index(&mut db, filter);
+        }
+        db.run("DROP INDEX audit_log.by_dba");
+    }
+}
+
 /// Where no worker merges, whoever writes does, and what waits stays short: that bounds the longest write.
 #[test]
 fn without_a_worker_the_list_stays_short() {

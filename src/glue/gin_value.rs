@@ -196,6 +196,11 @@ impl<'a> GinIndex<'a> {
                     }
                 }
             }
+            if root.is_none() {
+                // Whoever writes such a value past the pending list writes it there.
+                let block = past_pgrx::BufferGetBlockNumber((*stack).buffer);
+                past_pgrx::PredicateLockPage(self.index, block, self.partition.snapshot);
+            }
             past_pgrx::LockBuffer((*stack).buffer, UNLOCK);
             past_pgrx::freeGinBtreeStack(stack);
             root

@@ -55,7 +55,10 @@ impl Index {
             let kind = match (*(*index).rd_rel).relam {
                 _ if !plain => None,
                 pg_sys::BTREE_AM_OID => Some(Kind::BTree { unique: form.indisunique, info }),
-                pg_sys::GIN_AM_OID if is_of_text_values(index) => PendingList::of(index).map(Kind::Gin),
+                // PostgreSQL reads a whole one with a predicate, and then expects what is NULL to be in it.
+                pg_sys::GIN_AM_OID if only_where.is_none() && is_of_text_values(index) => {
+                    PendingList::of(index).map(Kind::Gin)
+                }
                 _ => None,
             };
             Some(Index { oid: (*index).rd_id, columns, only_where, kind: kind? })

@@ -130,6 +130,7 @@ extern "C-unwind" {
     ) -> *mut ItemPointerData;
     pub fn ginStepRight(buffer: Buffer, index: Relation, lock: i32) -> Buffer;
     pub fn IncrBufferRefCount(buffer: Buffer);
+    pub fn BufferGetBlockNumber(buffer: Buffer) -> BlockNumber;
     pub fn PredicateLockPage(relation: Relation, block: BlockNumber, snapshot: Snapshot);
     pub fn pg_detoast_datum_packed(datum: *mut varlena) -> *mut varlena;
     pub fn pfree(memory: *mut std::ffi::c_void);

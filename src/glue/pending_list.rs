@@ -17,6 +17,8 @@ pub struct GinState {
     index: pg_sys::Relation,
     one_column: bool,
     columns: pg_sys::TupleDesc,
+    /// How a column's keys are formed: of an index of one column as its rows are.
+    first_key: pg_sys::TupleDesc,
     rest: [u64; 2048],
 }
 
@@ -78,7 +80,8 @@ impl PendingList {
         }
     }
 
-    /// Adds the keys of rows that are in the table. What is NULL is left out: no search of the operator class asks for it.
+    /// Adds the keys of rows that are in the table. What is NULL is left out: the index has no predicate, so it is never read
+    /// but for a value.
     ///
     /// # Safety
     /// Under a guard; the index is open, and the one the list is of; `keys` are the rows', `columns` the index's.
@@ -93,6 +96,9 @@ impl PendingList {
         unsafe {
             (*self.state).index = index;
             (*self.state).columns = (*index).rd_att;
+            if (*self.state).one_column {
+                (*self.state).first_key = (*index).rd_att;
+            }
             pg_sys::MemoryContextReset(self.scratch);
             let old = pg_sys::MemoryContextSwitchTo(self.scratch);
             let mut collected =

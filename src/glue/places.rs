@@ -134,10 +134,15 @@ impl<'a> Places<'a> {
         let from_page = from & !OFFSET;
         let begin = self.listed.partition_point(|one| *one < from_page);
         let listed = self.listed[begin..].iter().take_while(|one| **one <= to);
-        listed.for_each(|place| each_place_of(*place, |one| places.push(one)));
+        let mut has_pages = false;
+        listed.for_each(|place| {
+            has_pages |= place & OFFSET == 0;
+            each_place_of(*place, |one| places.push(one));
+        });
         let parts = usize::from(!places.is_empty()) + self.trees.len();
         self.trees.iter().for_each(|tree| tree.between(from, to, places));
-        if parts > 1 {
+        // A row may be listed by itself and with its page.
+        if parts > 1 || has_pages {
             places.sort_unstable();
             places.dedup();
         }
