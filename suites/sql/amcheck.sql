@@ -2,8 +2,8 @@
 CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA suites;
 
 CREATE TEMP TABLE part AS
-SELECT c.oid::regclass AS relation, c.relkind AS kind
-FROM pg_class c
+SELECT c.oid::regclass AS relation, c.relkind AS kind, a.amname AS method
+FROM pg_class c LEFT JOIN pg_am a ON a.oid = c.relam
 WHERE c.relkind IN ('r', 't', 'i') AND c.relpersistence <> 't'
   AND (c.relnamespace IN (SELECT n.oid FROM pg_namespace n WHERE n.nspname IN ('audit_log', 'audit_log_internal'))
        OR c.oid IN (SELECT t.reltoastrelid FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
@@ -16,9 +16,14 @@ DO $$
 DECLARE
   part record;
 BEGIN
-  FOR part IN SELECT p.relation, p.kind, c.relam FROM pg_temp.part p JOIN pg_class c ON c.oid = p.relation LOOP
+  FOR part IN SELECT p.* FROM pg_temp.part p LOOP
     BEGIN
-      IF part.kind = 'i' THEN
+      IF part.method = 'gin' THEN
+        -- From PostgreSQL 18 on.
+        IF to_regproc('suites.gin_index_check') IS NOT NULL THEN
+          EXECUTE format('SELECT suites.gin_index_check(%L)', part.relation);
+        END IF;
+      ELSIF part.kind = 'i' THEN
         PERFORM suites.bt_index_check(part.relation, true);
       ELSE
         INSERT INTO pg_temp.fault SELECT part.relation, format('block %s, offset %s, attribute %s: %s', h.blkno, h.offnum, h.attnum, h.msg)
